@@ -1,0 +1,1 @@
+"""What was done and measured: engine, journal, dose, the data file, analysis."""

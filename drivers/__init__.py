@@ -1,0 +1,1 @@
+"""What we say to a box: links, wires, drivers, limits and interlocks."""

@@ -1,0 +1,66 @@
+"""The only place that reads time: a real clock, and a virtual one that moves only when somebody waits."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Seconds since the rig opened, and the date that goes with them."""
+
+    def now(self) -> float:
+        """Seconds of rig time since the clock was made."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let that much rig time pass."""
+
+    def utc(self) -> datetime:
+        """The date and time, with zone, at `now()`."""
+
+
+class VirtualClock:
+    """Rig time that costs nothing: `sleep` moves it at once."""
+
+    def __init__(self, started: datetime | None = None) -> None:
+        self._started = started or datetime.now(UTC)
+        self._now = 0.0
+
+    def now(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        if not seconds >= 0.0:
+            raise ValueError(f"a clock cannot sleep {seconds} s")
+        self._now += seconds
+
+    def utc(self) -> datetime:
+        return self._started + timedelta(seconds=self._now)
+
+
+class RealClock:
+    """Wall time, optionally `speed` times as fast for simulated devices on real ports."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        if not 0.0 < speed < 1e6:
+            raise ValueError(f"clock speed {speed} must lie between 0 and 1e6")
+        self.speed = speed
+        self._zero = time.monotonic()
+        self._started = datetime.now(UTC)
+
+    def now(self) -> float:
+        return (time.monotonic() - self._zero) * self.speed
+
+    def sleep(self, seconds: float) -> None:
+        if not seconds >= 0.0:
+            raise ValueError(f"a clock cannot sleep {seconds} s")
+        time.sleep(seconds / self.speed)
+
+    def utc(self) -> datetime:
+        return self._started + timedelta(seconds=self.now())
+
+
+def wall_seconds() -> float:
+    """Seconds of wall time from an arbitrary zero: for progress and benchmarks, never for the rig."""
+    return time.perf_counter()

@@ -1,0 +1,71 @@
+"""Interlocks as data: in which state of the rig which command is refused, why, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from drivers.errors import InterlockError
+
+Guard = Callable[[str], None]
+"""Called by a driver with `device.action` before any byte; raises InterlockError."""
+
+
+class RigState(StrEnum):
+    """States of the rig that forbid commands."""
+
+    LATCHED = "latched"
+    SAMPLE_WARM = "sample warm"
+    CURRENT_STALE = "beam current calibration stale"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """In `state`, refuse the commands that match `commands` (shell patterns of `device.action`)."""
+
+    state: RigState
+    commands: tuple[str, ...]
+    why: str
+    way_out: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        RigState.LATCHED,
+        ("scan.start", "cryostat.set_temperature"),
+        "an interlock tripped and waits for a person",
+        "Find the cause, then `cryolift reset RUN --by NAME --reason ...`.",
+    ),
+    Rule(
+        RigState.SAMPLE_WARM,
+        ("scan.start",),
+        "the stage was warmer than the sample's ceiling after it had been cold; re-cooling does not undo that",
+        "Look at the sample, then `cryolift reset RUN --by NAME --reason ...`.",
+    ),
+    Rule(
+        RigState.CURRENT_STALE,
+        ("scan.start",),
+        "the beam current was calibrated too long ago, so no dose could be counted",
+        "Measure the current and write it, with its date, into the rig file.",
+    ),
+)
+
+
+class Interlocks:
+    """Asks the rig which states hold and applies the rules."""
+
+    def __init__(self, states: Mapping[RigState, Callable[[], bool]], rules: Iterable[Rule] = RULES) -> None:
+        self._states = dict(states)
+        self._rules = tuple(rules)
+
+    def guard(self, command: str) -> None:
+        """Raise InterlockError when a rule forbids `device.action` now."""
+        for rule in self._rules:
+            holds = self._states.get(rule.state)
+            if holds is not None and any(fnmatchcase(command, pattern) for pattern in rule.commands) and holds():
+                device, _, action = command.partition(".")
+                raise InterlockError(
+                    f"refused: {rule.why} ({rule.state})", device=device, action=action, way_out=rule.way_out
+                )

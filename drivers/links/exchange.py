@@ -1,0 +1,130 @@
+"""One question, one answer: spacing, time-outs, one retry of what may be asked again, and no stale answer believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from drivers.errors import LinkTimeout, WireError
+from drivers.links.base import LONGEST_WAIT, Link
+
+Message = TypeVar("Message", covariant=True)
+
+
+class Splitter(Protocol[Message]):
+    """Cuts what arrives into messages; raises WireError on bytes its grammar forbids, holds a bounded buffer."""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes in any portions."""
+
+    def next(self) -> Message | None:
+        """The next whole message, or None until more bytes come."""
+
+    def reset(self) -> None:
+        """Forget what is half read."""
+
+
+M = TypeVar("M")
+
+
+class Exchange(Generic[M]):
+    """Asks a box over a link and returns its parsed answer.
+
+    After a time-out or a broken answer the line is in doubt: before the next request `resync` (given by the driver) puts
+    a question whose answer cannot be mistaken and reads up to it, so that a late answer is never taken for the next one.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        splitter: Splitter[M],
+        *,
+        device: str,
+        timeout: float = LONGEST_WAIT,
+        spacing: float = 0.0,
+        resync: Callable[[], None] | None = None,
+    ) -> None:
+        self.link = link
+        self.splitter = splitter
+        self.device = device
+        self._timeout = timeout
+        self._spacing = spacing
+        self._resync = resync
+        self._in_doubt = False
+        self._last = -1e9
+
+    def tell(self, action: str, request: bytes) -> None:
+        """Send what answers nothing."""
+        self._settle(action)
+        with self.link.transaction():
+            self._put(request)
+
+    def ask(self, action: str, request: bytes, *, safe: bool) -> M:
+        """Send a question and return its answer; a `safe` one is asked once more if nothing usable came.
+
+        Raises LinkTimeout, LinkClosed, WireError, Aborted.
+        """
+        try:
+            return self._once(action, request)
+        except (LinkTimeout, WireError):
+            if not safe:
+                raise
+        return self._once(action, request)
+
+    def collect(self, action: str) -> M:
+        """Wait for one more message of an answer that comes in several."""
+        with self.link.transaction():
+            return self._take(action)
+
+    def doubt(self) -> None:
+        """Believe nothing that may still be under way."""
+        self._in_doubt = True
+
+    def put(self, request: bytes) -> None:
+        """Send within `resync`, outside the rules."""
+        self._put(request)
+
+    def take(self, action: str) -> M:
+        """Read one message within `resync`, outside the rules."""
+        return self._take(action)
+
+    def _once(self, action: str, request: bytes) -> M:
+        self._settle(action)
+        with self.link.transaction():
+            self._put(request)
+            return self._take(action)
+
+    def _settle(self, action: str) -> None:
+        if self._in_doubt and self._resync is not None:
+            with self.link.transaction():
+                self.splitter.reset()
+                try:
+                    self._resync()
+                except (LinkTimeout, WireError) as error:
+                    raise error.at(self.device, action) from None
+            self._in_doubt = False
+
+    def _put(self, request: bytes) -> None:
+        wait = self._last + self._spacing - self.link.clock.now()
+        if wait > 0.0:
+            self.link.rest(wait)
+        self.link.drain()  # an answer nobody waited for is not the next answer
+        self.splitter.reset()
+        self.link.write(request)
+        self._last = self.link.clock.now()
+
+    def _take(self, action: str) -> M:
+        deadline = self.link.clock.now() + self._timeout
+        try:
+            while (message := self.splitter.next()) is None:
+                left = deadline - self.link.clock.now()
+                if left <= 0.0:
+                    raise LinkTimeout(
+                        f"got no answer within {self._timeout:g} s", way_out="Is the box on and the cable in?"
+                    )
+                self.splitter.feed(self.link.read(min(left, LONGEST_WAIT)))
+        except (LinkTimeout, WireError) as error:
+            self._in_doubt = True
+            raise error.at(self.device, action) from None
+        self._last = self.link.clock.now()
+        return message

@@ -1,0 +1,63 @@
+"""A link to a simulated device in the same process: no threads, no sockets, the same bytes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from drivers.clock import Clock
+from drivers.errors import LinkClosed
+from drivers.links.base import AbortFlag, Link
+
+
+class Peer(Protocol):
+    """The far end of a link: bytes in, bytes out, and the moment from which bytes are ready."""
+
+    def connected(self) -> None:
+        """A host has opened the line."""
+
+    def receive(self, data: bytes) -> None:
+        """Take what the host sent."""
+
+    def due(self) -> float | None:
+        """Clock time from which `send` has bytes; None while nothing is to come."""
+
+    def send(self) -> bytes:
+        """The bytes ready now (one datagram on a datagram wire); b"" if none are."""
+
+    def disconnected(self) -> None:
+        """The host has gone."""
+
+
+class MemoryLink(Link):
+    """Bytes to a `Peer`; waiting moves the clock to the next byte due, or to the time-out."""
+
+    def __init__(self, name: str, peer: Peer, clock: Clock, abort: AbortFlag | None = None) -> None:
+        super().__init__(name, clock, abort)
+        self._peer = peer
+        peer.connected()
+
+    def _write(self, data: bytes) -> None:
+        self._peer.receive(data)
+
+    def _receive(self, timeout: float) -> bytes:
+        deadline = self.clock.now() + timeout
+        while True:
+            due = self._peer.due()
+            if due is None or due > deadline:
+                self._until(deadline)
+                return b""
+            self._until(due)
+            if data := self._peer.send():
+                return data
+            if self.closed:
+                raise LinkClosed(f"the link {self.name} was closed from the far end")
+            if self._peer.due() == due:  # a peer that promised bytes and sent none has nothing to say
+                self._until(deadline)
+                return b""
+
+    def _until(self, moment: float) -> None:
+        if (left := moment - self.clock.now()) > 0.0:
+            self.clock.sleep(left)
+
+    def _close(self) -> None:
+        self._peer.disconnected()

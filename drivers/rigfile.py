@@ -1,0 +1,122 @@
+"""The models of the rig file: devices and their links, optics, calibrations with their age, wiring, saved positions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from physics.quantities import Amps, ElectronVolts, Fraction, Kelvin, Metres, Radians, Seconds, Steradians
+
+
+class Strict(BaseModel):
+    """A model that knows all its keys and never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeviceEntry(Strict):
+    """One device: its driver, its link, where it stands, and the settings its driver reads."""
+
+    driver: str
+    link: str
+    station: Literal["fibsem", "stem"]
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Optics(Strict):
+    """The probe and the detectors, as the operator set them up (the rig of this version does not drive a column).
+
+    dark_field: inner and outer collection half-angle.  elevation, azimuth: of the EDS detector seen from the sample.
+    """
+
+    beam_energy: ElectronVolts
+    convergence: Radians
+    probe_fwhm: Metres
+    dark_field: tuple[Radians, Radians]
+    eds_solid_angle: Steradians
+    eds_elevation: Radians
+    eds_azimuth: Radians
+    eds_fwhm_mn: ElectronVolts
+
+
+class Calibration(Strict):
+    """A measured number with its uncertainty (relative, bound), its date and how long it may be believed.
+
+    taken: when it was measured; `at opening` is for simulated rigs, which are calibrated as they open.
+    """
+
+    uncertainty: Fraction
+    taken: datetime | Literal["at opening"]
+    valid_for: Seconds
+
+
+class CurrentCalibration(Calibration):
+    """Beam current at the sample."""
+
+    value: Amps
+
+
+class Calibrations(Strict):
+    """What the dose is counted with.
+
+    beam_current: at the sample.  scan_scale: of the scan field (its width is a setting of the scan device).
+    position: how well a place is found again, m.  drift: how far the sample may move per second unseen, m/s as a length an hour.
+    """
+
+    beam_current: CurrentCalibration
+    scan_scale: Calibration
+    position: Metres
+    drift_per_hour: Metres
+
+
+class Wire(Strict):
+    """A trigger cable: from an output, to an input, and how late the edge arrives."""
+
+    source: str = Field(alias="from")
+    to: str
+    latency: Seconds
+
+
+class Simulation(Strict):
+    """What stands behind `sim:` links: a sample, and whether the instrument's numbers are a little wrong, as real ones are."""
+
+    sample: str
+    hidden_errors: bool
+
+
+class RigFile(Strict):
+    """A whole rig; it opens completely or not at all."""
+
+    rig: Literal[1]
+    name: str
+    sample_stage: dict[Literal["fibsem", "stem"], str]
+    devices: dict[str, DeviceEntry]
+    optics: Optics
+    calibrations: Calibrations
+    sample_ceiling: Kelvin
+    positions: dict[str, tuple[Metres, Metres]]
+    wiring: tuple[Wire, ...] = ()
+    blank_channel: str | None = None
+    simulation: Simulation | None = None
+
+    @property
+    def simulated(self) -> bool:
+        """True when every device stands behind a `sim:` link."""
+        return all(entry.link.startswith("sim:") for entry in self.devices.values())
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RigFile:
+        links = [entry.link.startswith("sim:") for entry in self.devices.values()]
+        if any(links) and not all(links):
+            raise ValueError("some links are sim: and some are real; one sample cannot be in both")
+        if all(links) and self.simulation is None:
+            raise ValueError("a rig of sim: links needs `simulation: {sample: ..., hidden_errors: ...}`")
+        if not all(links) and self.simulation is not None:
+            raise ValueError("`simulation` belongs to a rig whose links are all sim:")
+        for wire in self.wiring:
+            for end in (wire.source, wire.to):
+                if end.partition(".")[0] not in self.devices:
+                    raise ValueError(f'wiring names "{end}", but the rig has no device of that name')
+        return self
