@@ -3,5 +3,18 @@
 from drivers.links.base import LONGEST_WAIT, AbortFlag, Link, Wait
 from drivers.links.exchange import Exchange, Splitter
 from drivers.links.memory import MemoryLink, Peer
+from drivers.links.tcp import TcpLink
+from drivers.links.udp import UdpLink
 
-__all__ = ["LONGEST_WAIT", "AbortFlag", "Exchange", "Link", "MemoryLink", "Peer", "Splitter", "Wait"]
+__all__ = [
+    "LONGEST_WAIT",
+    "AbortFlag",
+    "Exchange",
+    "Link",
+    "MemoryLink",
+    "Peer",
+    "Splitter",
+    "TcpLink",
+    "UdpLink",
+    "Wait",
+]

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from drivers.clock import Clock
-from drivers.errors import Aborted, LinkClosed
+from drivers.errors import Aborted, LinkClosed, WireError
 
 LONGEST_WAIT = 0.5  # s; longer waits are control waits, between transactions
+LOOK = 0.05  # s; how often a wait looks at the abort flag
+LARGEST_DRAIN = 1 << 20  # bytes; a box that has more to say unasked is out of order
 
 
 class AbortFlag:
@@ -68,13 +70,17 @@ class Link(ABC):
         finally:
             self._open_transaction = False
 
+    def elapsed(self) -> float:
+        """Seconds from an arbitrary zero by which time-outs count here: rig time, but wall time on a real port."""
+        return self.clock.now()
+
     def write(self, data: bytes) -> None:
         """Send all of `data`. Raises LinkClosed."""
         self._ready()
         self._write(data)
 
     def read(self, timeout: float) -> bytes:
-        """Whatever arrived within `timeout` s of rig time (0 to 0.5); b"" if nothing did.
+        """Whatever arrived within `timeout` s of `elapsed` (0 to 0.5); b"" if nothing did.
 
         Raises Aborted when the abort flag is set, LinkClosed when the line is gone.
         """
@@ -84,10 +90,15 @@ class Link(ABC):
         return self._receive(timeout)
 
     def drain(self) -> bytes:
-        """What has already arrived, without waiting: late answers to a question given up."""
+        """What has already arrived, without waiting: late answers to a question given up.
+
+        Raises WireError when the box never stops talking.
+        """
         stale = bytearray()
         while piece := self.read(0.0):
             stale += piece
+            if len(stale) > LARGEST_DRAIN:
+                raise WireError(f"the link {self.name} brought {len(stale)} bytes that nobody asked for")
         return bytes(stale)
 
     def rest(self, seconds: float) -> None:
@@ -95,7 +106,7 @@ class Link(ABC):
         if not 0.0 <= seconds <= LONGEST_WAIT:
             raise ValueError(f"{self.name}: a spacing of {seconds} s; at most {LONGEST_WAIT} s are allowed")
         self._ready()
-        self.clock.sleep(seconds)
+        self._sleep_until(self.clock.now() + seconds)
 
     def close(self) -> None:
         """Close the line; closing twice is allowed."""
@@ -108,6 +119,13 @@ class Link(ABC):
             raise LinkClosed(f"the link {self.name} is closed")
         if self.abort.is_set():
             raise Aborted(f"stopped while waiting on {self.name}")
+
+    def _sleep_until(self, moment: float) -> None:
+        """Let rig time pass up to `moment` and no further; raises Aborted within a slice."""
+        # a loop: clocks round, and a moment missed by one bit is an answer not yet due
+        while (left := moment - self.clock.now()) > 0.0:
+            self.clock.sleep(min(left, LOOK))
+            self._ready()
 
     @abstractmethod
     def _write(self, data: bytes) -> None: ...

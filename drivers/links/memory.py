@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from drivers.clock import Clock
-from drivers.errors import LinkClosed
 from drivers.links.base import AbortFlag, Link
 
 
@@ -44,20 +43,14 @@ class MemoryLink(Link):
         while True:
             due = self._peer.due()
             if due is None or due > deadline:
-                self._until(deadline)
+                self._sleep_until(deadline)
                 return b""
-            self._until(due)
+            self._sleep_until(due)
             if data := self._peer.send():
                 return data
-            if self.closed:
-                raise LinkClosed(f"the link {self.name} was closed from the far end")
             if self._peer.due() == due:  # a peer that promised bytes and sent none has nothing to say
-                self._until(deadline)
+                self._sleep_until(deadline)
                 return b""
-
-    def _until(self, moment: float) -> None:
-        if (left := moment - self.clock.now()) > 0.0:
-            self.clock.sleep(left)
 
     def _close(self) -> None:
         self._peer.disconnected()
