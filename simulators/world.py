@@ -1,0 +1,127 @@
+"""The world: one sample, one clock, one seed, and every physical process that goes on while somebody waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drivers.clock import Clock
+from drivers.rigfile import Optics, Wire
+from simulators.column import Column
+from simulators.dose import Fluence, FluenceMap
+from simulators.drift import Drift
+from simulators.faults import Faults
+from simulators.ice import Ice
+from simulators.lamella import Lamella
+from simulators.sample import Sample
+from simulators.thermal import Cryostat
+from simulators.xrays import Eds
+
+CURRENT_ERROR = 0.05  # assumed: what a Faraday cup and its reading are off by, at most
+SCAN_ERROR = 0.02  # assumed: what a magnification calibration is off by, at most
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What no wire tells: read by tests, never by a server.
+
+    beam_current: A, at the sample.  scan_scale: true over nominal width of the scan field.
+    """
+
+    beam_current: float
+    scan_scale: float
+    _received: FluenceMap
+    _drift: Drift
+    _ice: Ice
+    _cryostat: Cryostat
+
+    def fluence(self) -> Fluence:
+        """Expected fluence received so far, m^-2, on the 4 nm grid of the lamella frame."""
+        return self._received.whole()
+
+    def drift(self, time: float) -> tuple[float, float]:
+        """How far the lamella has moved since first light, m, along x and y, at a clock time."""
+        x, y = self._drift.displacement(np.array([time]))
+        return float(x[0]), float(y[0])
+
+    def ice(self) -> float:
+        """Ice on both faces of the lamella together, m."""
+        return self._ice.thickness
+
+    def temperature(self, node: str) -> float:
+        """Temperature of a node ("stage" or "shield"), K, without the noise of its sensor."""
+        return self._cryostat.temperature(node)
+
+
+class World:
+    """One physical sample behind every simulated box.
+
+    beam_current: nominal, A.  full_field: nominal width of the scan field, m.  hidden_errors: the true current and the
+    true field differ from the nominal ones by up to 5 % and 2 %, drawn from the seed.
+    """
+
+    def __init__(
+        self,
+        sample: Sample,
+        *,
+        seed: int,
+        clock: Clock,
+        optics: Optics,
+        beam_current: float,
+        hidden_errors: bool,
+        full_field: float,
+        wiring: Sequence[Wire] = (),
+    ) -> None:
+        self.clock = clock
+        hidden, geometry, sensors, shots, photons, holder = (
+            np.random.default_rng([seed, stream]) for stream in range(6)
+        )
+        current_error, scale_error = hidden.uniform(-1.0, 1.0, 2) * (CURRENT_ERROR, SCAN_ERROR) * hidden_errors
+        true_current = beam_current * (1.0 + float(current_error))
+        scan_scale = 1.0 + float(scale_error)
+
+        self.cryostat = Cryostat(sensors)
+        ice = Ice(sample.environment, self.cryostat)
+        received = FluenceMap()
+        drift = Drift(sample.environment.drift, holder)
+        lamella = Lamella(sample, optics, geometry)
+        self.eds = Eds(lamella, optics, photons)
+        self.column = Column(
+            lamella,
+            optics,
+            received=received,
+            drift=drift,
+            ice=ice,
+            cryostat=self.cryostat,
+            eds=self.eds,
+            damage=sample.damage,
+            current=true_current,
+            field=full_field * scan_scale,
+            random=shots,
+        )
+        self.faults = Faults(self.cryostat, self.column)
+        self.truth = Truth(true_current, scan_scale, received, drift, ice, self.cryostat)
+        self.processes: list[Callable[[float], None]] = [self.cryostat.advance, ice.advance]
+        self._wiring = tuple(wiring)
+        self._listeners: dict[str, list[Callable[[float, bool], None]]] = {}
+
+    def catch_up(self) -> None:
+        """Bring every process to the clock."""
+        now = self.clock.now()
+        for advance in self.processes:
+            advance(now)
+
+    def signal(self, output: str, time: float, level: bool) -> None:
+        """An output such as "scan.blank" changes its level at a clock time; the rig's wiring carries it on."""
+        for wire in self._wiring:
+            if wire.source == output:
+                for hear in self._listeners.get(wire.to, ()):
+                    hear(time + wire.latency, level)
+
+    def listen(self, input: str, hear: Callable[[float, bool], None]) -> None:
+        """Call `hear(time, level)` for each edge that reaches an input such as "eds.gate"; the time is that of arrival."""
+        self._listeners.setdefault(input, []).append(hear)
+
+
