@@ -1,4 +1,4 @@
-"""A link carries bytes to a box and back; it waits at most half a second, looks at the abort flag and touches no device."""
+"""A link carries bytes to a box and back; it waits at most 0.5 s, looks at the abort flag and touches no device."""
 
 from __future__ import annotations
 

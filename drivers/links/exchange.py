@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
-from drivers.errors import LinkTimeout, WireError
+from drivers.errors import LinkTimeout, RigError, WireError
 from drivers.links.base import LONGEST_WAIT, Link
 
 Message = TypeVar("Message", covariant=True)
@@ -30,8 +31,11 @@ M = TypeVar("M")
 class Exchange(Generic[M]):
     """Asks a box over a link and returns its parsed answer.
 
-    After a time-out or a broken answer the line is in doubt: before the next request `resync` (given by the driver) puts
-    a question whose answer cannot be mistaken and reads up to it, so that a late answer is never taken for the next one.
+    After a time-out, a broken answer or an abort the line is in doubt: before the next request `resync` (given by the
+    driver) puts a question whose answer cannot be mistaken and reads up to it, so that a late answer is never taken for
+    the next one.  Only a wire whose answers name their question can do without.
+
+    timeout: s, for a whole message.  spacing: s of rig time from the last byte of one message to the next request.
     """
 
     def __init__(
@@ -44,6 +48,10 @@ class Exchange(Generic[M]):
         spacing: float = 0.0,
         resync: Callable[[], None] | None = None,
     ) -> None:
+        if not 0.0 < timeout <= LONGEST_WAIT:
+            raise ValueError(
+                f"{device}: a time-out of {timeout} s; more than 0 and at most {LONGEST_WAIT} s are allowed"
+            )
         self.link = link
         self.splitter = splitter
         self.device = device
@@ -56,7 +64,7 @@ class Exchange(Generic[M]):
     def tell(self, action: str, request: bytes) -> None:
         """Send what answers nothing."""
         self._settle(action)
-        with self.link.transaction():
+        with self._transaction(action):
             self._put(request)
 
     def ask(self, action: str, request: bytes, *, safe: bool) -> M:
@@ -73,8 +81,8 @@ class Exchange(Generic[M]):
 
     def collect(self, action: str) -> M:
         """Wait for one more message of an answer that comes in several."""
-        with self.link.transaction():
-            return self._take(action)
+        with self._transaction(action):
+            return self._take()
 
     def doubt(self) -> None:
         """Believe nothing that may still be under way."""
@@ -86,23 +94,39 @@ class Exchange(Generic[M]):
 
     def take(self, action: str) -> M:
         """Read one message within `resync`, outside the rules."""
-        return self._take(action)
+        with self._blamed(action):
+            return self._take()
 
     def _once(self, action: str, request: bytes) -> M:
         self._settle(action)
-        with self.link.transaction():
+        with self._transaction(action):
             self._put(request)
-            return self._take(action)
+            return self._take()
 
     def _settle(self, action: str) -> None:
         if self._in_doubt and self._resync is not None:
-            with self.link.transaction():
+            with self._transaction(action):
                 self.splitter.reset()
-                try:
-                    self._resync()
-                except (LinkTimeout, WireError) as error:
-                    raise error.at(self.device, action) from None
+                self._resync()
             self._in_doubt = False
+
+    @contextmanager
+    def _transaction(self, action: str) -> Iterator[None]:
+        whole = False
+        try:
+            with self.link.transaction(), self._blamed(action):
+                yield
+            whole = True
+        finally:
+            # whatever broke it off, an abort included: the answer may still come
+            self._in_doubt = self._in_doubt or not whole
+
+    @contextmanager
+    def _blamed(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except RigError as error:
+            raise error.at(self.device, action) from None
 
     def _put(self, request: bytes) -> None:
         wait = self._last + self._spacing - self.link.clock.now()
@@ -113,18 +137,14 @@ class Exchange(Generic[M]):
         self.link.write(request)
         self._last = self.link.clock.now()
 
-    def _take(self, action: str) -> M:
-        deadline = self.link.clock.now() + self._timeout
-        try:
-            while (message := self.splitter.next()) is None:
-                left = deadline - self.link.clock.now()
-                if left <= 0.0:
-                    raise LinkTimeout(
-                        f"got no answer within {self._timeout:g} s", way_out="Is the box on and the cable in?"
-                    )
-                self.splitter.feed(self.link.read(min(left, LONGEST_WAIT)))
-        except (LinkTimeout, WireError) as error:
-            self._in_doubt = True
-            raise error.at(self.device, action) from None
+    def _take(self) -> M:
+        deadline = self.link.elapsed() + self._timeout
+        while (message := self.splitter.next()) is None:
+            left = deadline - self.link.elapsed()
+            if left <= 0.0:
+                raise LinkTimeout(
+                    f"got no answer within {self._timeout:g} s", way_out="Is the box on and the cable in?"
+                )
+            self.splitter.feed(self.link.read(left))
         self._last = self.link.clock.now()
         return message
