@@ -17,7 +17,7 @@ def electrons(current: float, seconds: float) -> float:
 def fluence(current: float, dwell: float, pitch_x: float, pitch_y: float, passes: int = 1) -> float:
     """Return the mean fluence in m^-2 of a scan of so many passes.
 
-    current: A.  dwell: s per pixel and pass.  pitch_x, pitch_y: distance of pixels, m.  It is the mean over the field: a
+    current: A.  dwell: s per pixel and pass.  pitch_x, pitch_y: distance of pixels, m.  The mean over the field: a
     probe much finer than the pitch leaves more than this where it stood. ValueError unless both pitches are positive.
     """
     return electrons(current, dwell) * passes / _pixel(pitch_x, pitch_y)

@@ -38,8 +38,8 @@ def form_factor(element: str, k: ArrayLike) -> NDArray[np.float64]:
 def cross_section(element: str, energy: float, inner: float, outer: float) -> float:
     """Return the cross-section in m^2 of an atom for elastic scattering into a ring of angles.
 
-    element: symbol.  energy: of the electrons, eV.  inner, outer: scattering angles, rad. Formula: incoherent sum
-    of the Born approximation, 2 pi gamma^2 lambda^2 times the integral of f_e(k)^2 k dk from inner/lambda to outer/lambda;
+    element: symbol.  energy: of the electrons, eV.  inner, outer: scattering angles, rad. Formula: incoherent sum of
+    the Born approximation, 2 pi gamma^2 lambda^2 times the integral of f_e(k)^2 k dk from inner/lambda to outer/lambda;
     thermal diffuse scattering only moves intensity about. ValueError unless 0 <= inner < outer.
     """
     if not 0 <= inner < outer:

@@ -110,8 +110,8 @@ def bremsstrahlung(
     """Return the bremsstrahlung of a thin layer, in photons per electron, steradian and eV, before absorption.
 
     areal: element -> atoms per m^2.  beam_energy: eV.  energies: of the photons, eV, any shape; none from the beam
-    energy on.  anisotropy: towards the detector over the mean of all directions; None takes the value of data/xrays.yaml.
-    It is the one number that sets the scale, best from a measured peak-to-background. Formula and constants: data/xrays.yaml.
+    energy on.  anisotropy: towards the detector over the mean of all directions, the one number that sets the scale,
+    best from a measured peak-to-background; None takes data/xrays.yaml. Formula and constants: data/xrays.yaml.
     """
     data = table("xrays")["bremsstrahlung"]
     scale = data["anisotropy"] if anisotropy is None else anisotropy
