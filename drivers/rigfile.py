@@ -62,13 +62,15 @@ class Calibrations(Strict):
     """What the dose is counted with.
 
     beam_current: at the sample.  scan_scale: of the scan field (its width is a setting of the scan device).
-    position: how well a place is found again, m.  drift: how far the sample may move per second unseen, m/s as a length an hour.
+    position: how well a place is found again.  drift_per_hour: how far the sample may move unseen.
+    flyback: time a row the beam is on while it runs back, at most.
     """
 
     beam_current: CurrentCalibration
     scan_scale: Calibration
     position: Metres
     drift_per_hour: Metres
+    flyback: Seconds
 
 
 class Wire(Strict):
@@ -79,8 +81,15 @@ class Wire(Strict):
     latency: Seconds
 
 
+class Position(Strict):
+    """A saved place in the scan field and how large it is: (x, y) and (width, height)."""
+
+    at: tuple[Metres, Metres]
+    size: tuple[Metres, Metres]
+
+
 class Simulation(Strict):
-    """What stands behind `sim:` links: a sample, and whether the instrument's numbers are a little wrong, as real ones are."""
+    """What stands behind `sim:` links: a sample, and whether the instrument's numbers are a little wrong."""
 
     sample: str
     hidden_errors: bool
@@ -96,7 +105,7 @@ class RigFile(Strict):
     optics: Optics
     calibrations: Calibrations
     sample_ceiling: Kelvin
-    positions: dict[str, tuple[Metres, Metres]]
+    positions: dict[str, Position]
     wiring: tuple[Wire, ...] = ()
     blank_channel: str | None = None
     simulation: Simulation | None = None

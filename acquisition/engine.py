@@ -1,0 +1,223 @@
+"""Runs a recipe step by step and durably: what is finished is never done again, what is torn waits for a person."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from acquisition.chain import Chain, Entry
+from acquisition.control import RunControl, State
+from drivers.errors import Aborted, InterlockError
+
+Result = dict[str, Any]
+
+
+class Step(Protocol):
+    """One thing to do: its name, its parameters in SI, and whether it may never be done twice."""
+
+    do: str
+    once: ClassVar[bool]
+
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter as plain SI numbers and text."""
+
+
+class Decision(StrEnum):
+    """What a person says of a torn step."""
+
+    REMAINDER = "remainder"
+    REDO = "redo"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of a step. remainder: deliver only what an earlier, torn execution did not."""
+
+    ordinal: int
+    step: Step
+    remainder: bool
+
+
+class RecipeDiverged(Exception):
+    """The recipe asks for another step than the journal says was done at this place."""
+
+
+class TornStep(Exception):
+    """A step that may not be done twice was begun and not finished."""
+
+
+Do = Callable[[Execution], Result]
+
+
+def digest(step: Step) -> str:
+    """What a step is, to the last digit: hash of its name and its SI parameters."""
+    canonical = json.dumps([step.do, step.parameters()], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Run:
+    """What a recipe sees: do, now, random, ask, note; each answer is journalled and the same again on a resume."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def do(self, step: Step) -> Result:
+        """Do a step, or give back the result it had when it was done."""
+        return self._engine.do(step)
+
+    def now(self) -> float:
+        """Seconds of rig time since the run began."""
+        return float(self._engine.recall("now", lambda: self._engine.control.clock.now()))
+
+    def random(self) -> float:
+        """A number from 0 to 1, drawn from the run's seed."""
+        return float(self._engine.recall("random", self._engine.dice.random))
+
+    def ask(self, question: str) -> str:
+        """Wait for a person's answer."""
+        return str(self._engine.recall("ask", lambda: self._engine.control.answer_to(question), question=question))
+
+    def note(self, text: str) -> None:
+        """Write a line into the journal."""
+        self._engine.recall("note", lambda: text)
+
+
+Recipe = Callable[[Run], None]
+
+
+class Engine:
+    """Journal first, then the step; forward only.
+
+    perform: does one execution (the rig stands behind it).  make_safe: blanks and stops everything, never raises,
+    returns what was tried.  decision: what a person said of the torn step, by ordinal.
+    """
+
+    def __init__(
+        self,
+        journal: Chain,
+        control: RunControl,
+        *,
+        perform: Do,
+        make_safe: Callable[[], list[str]],
+        seed: int,
+        decision: tuple[int, Decision] | None = None,
+    ) -> None:
+        self.control = control
+        self.dice = random.Random(seed)
+        self._journal = journal
+        self._perform = perform
+        self._make_safe = make_safe
+        self._decision = decision
+        self._done: dict[int, Entry] = {}
+        self._begun: dict[int, Entry] = {}
+        self._ordinal = 0
+        for entry in journal.entries:
+            if entry["kind"] in ("result", "recalled"):
+                self._done[entry["ordinal"]] = entry
+            elif entry["kind"] == "step":
+                self._begun[entry["ordinal"]] = entry
+
+    def run(self, recipe: Recipe) -> State:
+        """Do a recipe to its end and return the final state; what went wrong is journalled and raised."""
+        self.control.to(State.RUNNING, "begun")
+        try:
+            recipe(Run(self))
+            self._refuse_shorter_recipe()
+        except TornStep as torn:
+            self._finish(State.TORN, str(torn))
+            raise
+        except Aborted as aborted:
+            self.control.to(State.ABORTING, str(aborted))
+            self._finish(State.ABORTED, str(aborted))
+            raise
+        except InterlockError as refused:
+            self._finish(State.FAILED, str(refused))
+            raise
+        except BaseException as error:  # the outermost frame: blank, write it down, let it go on up
+            self._finish(State.FAILED, f"{type(error).__name__}: {error}")
+            raise
+        self._finish(State.DONE, "all steps done")
+        return self.control.state
+
+    def do(self, step: Step) -> Result:
+        """Do a step unless the journal has its result; raises TornStep, RecipeDiverged, and what the step raises."""
+        ordinal = self._next()
+        mark = digest(step)
+        begun = self._begun.get(ordinal)
+        if begun is not None and begun["digest"] != mark:
+            raise RecipeDiverged(
+                f"recipe diverged at step {ordinal}: the journal has {begun['do']} with other parameters "
+                f"(digest {begun['digest']}, now {step.do} {mark}). Use the recipe the run was begun with."
+            )
+        if ordinal in self._done:
+            return dict(self._done[ordinal]["result"])
+        decision = self._decided(ordinal, step) if begun is not None else None
+        if decision is Decision.SKIP:
+            return self._write_result(ordinal, {"skipped": True})
+        self.control.poll()
+        self._journal.append(
+            "step",
+            ordinal=ordinal,
+            do=step.do,
+            digest=mark,
+            t=self._now(),
+            parameters=step.parameters(),
+            again=decision,
+        )
+        result = self._perform(Execution(ordinal, step, remainder=decision is Decision.REMAINDER))
+        return self._write_result(ordinal, result)
+
+    def recall(self, what: str, find: Callable[[], Any], **facts: Any) -> Any:
+        """A fact from outside the recipe: found once, journalled, and the same on every resume."""
+        ordinal = self._next()
+        if ordinal in self._done:
+            entry = self._done[ordinal]
+            if entry["kind"] != "recalled" or entry["what"] != what:
+                raise RecipeDiverged(f"recipe diverged at step {ordinal}: the journal has no `{what}` there.")
+            return entry["value"]
+        value = find()
+        self._done[ordinal] = self._journal.append(
+            "recalled", ordinal=ordinal, what=what, value=value, t=self._now(), **facts
+        )
+        return value
+
+    def _decided(self, ordinal: int, step: Step) -> Decision | None:
+        if self._decision is not None and self._decision[0] == ordinal:
+            return self._decision[1]
+        if step.once:
+            raise TornStep(
+                f"step {ordinal} ({step.do}) was begun and not finished; it may not simply be done again. "
+                f"Say `cryolift resume RUN --remainder {ordinal}` (only what was not delivered), `--skip {ordinal}` or "
+                f"`--redo {ordinal}`."
+            )
+        return None
+
+    def _refuse_shorter_recipe(self) -> None:
+        beyond = [n for n in (*self._done, *self._begun) if n > self._ordinal]
+        if beyond:
+            raise RecipeDiverged(
+                f"recipe diverged: it ends after step {self._ordinal}, but step {min(beyond)} was begun in this run."
+            )
+
+    def _write_result(self, ordinal: int, result: Result) -> Result:
+        self._done[ordinal] = self._journal.append("result", ordinal=ordinal, t=self._now(), result=result)
+        return result
+
+    def _next(self) -> int:
+        self._ordinal += 1
+        return self._ordinal
+
+    def _now(self) -> float:
+        return round(self.control.clock.now(), 6)
+
+    def _finish(self, state: State, why: str) -> None:
+        tried = self._make_safe()
+        self._journal.append("safe", t=self._now(), tried=tried)
+        if self.control.state is not state:
+            self.control.to(state, why)

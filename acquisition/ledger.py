@@ -1,0 +1,116 @@
+"""The dose ledger: no beam without a reservation, nothing unsettled forgotten, a passport that outlives the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from acquisition.budget import Aim, Area, BeamBelief, Books
+from acquisition.chain import Chain, Entry
+from acquisition.dosemap import Rectangle
+from drivers.errors import TicketError
+from drivers.ticket import Frame, Ticket
+
+
+class Ledger(Books):
+    """Reserves, spends and settles exposures of one sample; issues the tickets.
+
+    passport: the sample's chain; what it holds is booked first, an exposure never settled in full.  areas: with their
+    budgets.  note: told of every reservation, opening and settlement, for the journal of the run.
+    """
+
+    def __init__(
+        self,
+        passport: Chain,
+        areas: Mapping[str, Area],
+        belief: BeamBelief,
+        note: Callable[[str, Entry], None],
+    ) -> None:
+        super().__init__(areas, belief)
+        self._passport = passport
+        self._note = note
+        self._open: dict[str, Entry] = {}
+        self._spent: set[str] = set()
+        for entry in passport.entries:
+            self._take_in(entry)
+
+    @property
+    def passport_sha256(self) -> str:
+        """Hash that stands for everything the sample has received so far."""
+        return self._passport.sha256
+
+    def rehearsal(self) -> Books:
+        """The books as they stand, to plan on; nothing booked there reaches the passport."""
+        books = Books({area.name: area for area in self.areas}, self.belief)
+        books.map = self.map.copy()
+        return books
+
+    def reserve(self, area: str, frame: Frame, aim: Aim, exposure_id: str, *, step: str) -> Ticket:
+        """Put one pass of a frame on the books, durably, and hand out its ticket; raises BudgetError."""
+        if exposure_id in self._open or exposure_id in self._spent:
+            raise TicketError(f"exposure {exposure_id} was reserved before", device="ledger")
+        self.require(area, frame, aim, step=step)
+        where = self.footprint(frame, aim)
+        entry = self._passport.append(
+            "reserve",
+            exposure_id=exposure_id,
+            area=area,
+            body="lamella",
+            face="top",
+            step=step,
+            where=[where.left, where.top, where.right, where.bottom],
+            fluence=self.belief.highest_fluence(frame),
+            pixels=frame.count,
+            seconds=frame.seconds,
+            current=self.belief.current,
+        )
+        self._take_in(entry)
+        self._note("reserve", entry)
+        return Ticket(exposure_id, area, frame, self)
+
+    def spend(self, ticket: Ticket) -> None:
+        """Journal that the beam opens on a ticket; raises TicketError when it is not open or already spent."""
+        if ticket.exposure_id not in self._open or ticket.exposure_id in self._spent:
+            raise TicketError(f"ticket {ticket.exposure_id} is not open", device="ledger", way_out="Reserve a new one.")
+        self._spent.add(ticket.exposure_id)
+        self._note("begin", {"exposure_id": ticket.exposure_id})
+
+    def settle(self, ticket: Ticket, *, pixels: int) -> float:
+        """Give back what was not delivered: the beam was on `pixels` at most. Returns the fluence charged, m^-2.
+
+        Within the delivered part of the frame the charge stays in full; only rows the beam certainly never reached
+        are given back.
+        """
+        reserved = self._open.get(ticket.exposure_id)
+        if reserved is None:
+            raise TicketError(f"ticket {ticket.exposure_id} is not open", device="ledger")
+        settled = self._passport.append(
+            "settle",
+            exposure_id=ticket.exposure_id,
+            pixels=pixels,
+            where=_reached(ticket.frame, reserved["where"], pixels),
+            fluence=reserved["fluence"] if pixels else 0.0,
+        )
+        self._take_in(settled)
+        self._note("settle", settled)
+        return float(settled["fluence"])
+
+    def _take_in(self, entry: Entry) -> None:
+        """Book a reservation in full; a settlement replaces it by what was delivered."""
+        if entry["kind"] == "reserve":
+            self.map.add(Rectangle(*entry["where"]), entry["fluence"])
+            self._open[entry["exposure_id"]] = entry
+        elif entry["kind"] == "settle":
+            reserved = self._open.pop(entry["exposure_id"])
+            self._spent.add(entry["exposure_id"])
+            if (entry["fluence"], entry["where"]) != (reserved["fluence"], reserved["where"]):
+                self.map.add(Rectangle(*reserved["where"]), -reserved["fluence"])
+                self.map.add(Rectangle(*entry["where"]), entry["fluence"])
+
+
+def _reached(frame: Frame, where: list[float], pixels: int) -> list[float]:
+    """The part of a footprint (left, top, right, bottom) that the first `pixels` pixels can have touched."""
+    left, top, right, bottom = where
+    if 0 < pixels < frame.count:
+        bottom -= (frame.pixels[1] - math.ceil(pixels / frame.pixels[0])) * frame.pitch[1]
+    return [left, top, right, bottom]
