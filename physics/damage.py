@@ -51,8 +51,8 @@ def critical_fluence(reference: float, energy: float, temperature: float, warm_d
     """Return the critical fluence in m^-2 for electrons of an energy (eV) at a temperature (K).
 
     reference: that for 300 keV at 100 K, m^-2.  warm_divisor: by how much it is smaller at 295 K (1 for a metal); None
-    takes the value of data/damage.yaml. Between the two temperatures its logarithm is a straight line, beyond them it is
-    constant (assumed: colder than 100 K protects no further).
+    takes the value of data/damage.yaml. Between the two temperatures its logarithm is a straight line, beyond them
+    it is constant (assumed: colder than 100 K protects no further).
     """
     data = table("damage")
     divisor = float(data["warm_divisor"]) if warm_divisor is None else warm_divisor

@@ -36,8 +36,8 @@ def growth_rate(
     """Return how fast amorphous ice grows on a surface, in m/s; negative where it sublimes.
 
     pressure: partial pressure of water, Pa.  temperature: of the surface, K.  gas_temperature: K.  sticking: share of
-    molecules that stay, which also governs how many leave.  shield: share of the arriving water that an anticontaminator
-    lets through. Density of ice: data/materials.yaml.
+    molecules that stay, which also governs how many leave.  shield: share of the arriving water that passes an
+    anticontaminator. Density of ice: data/materials.yaml.
     """
     arriving = shield * arrival_rate(pressure, gas_temperature)
     leaving = arrival_rate(float(vapour_pressure(temperature)), temperature)

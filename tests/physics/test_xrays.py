@@ -1,0 +1,151 @@
+"""X-ray lines, bremsstrahlung and absorption have the energies and strengths that detectors see."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.constants import e, pi
+
+from physics import xray_detector, xrays
+from physics.materials import mass_fractions, material
+
+LIPON = material("LiPON")
+TAKE_OFF = np.radians(20)
+
+
+def leaving(energy: float, thickness: float) -> float:
+    depth = xrays.mass_attenuation(LIPON.mass_fractions, energy) * LIPON.density * thickness / np.sin(TAKE_OFF)
+    return float(xrays.absorption_factor(depth))
+
+
+def counts_per_second(element: str, beam_energy: float, solid_angle: float) -> float:
+    """100 pA on 100 nm of LiPON."""
+    per_electron = sum(
+        line.cross_section * float(xray_detector.efficiency(line.energy)) * leaving(line.energy, 100e-9)
+        for line in xrays.lines(element, beam_energy)
+    )
+    return per_electron * LIPON.number_densities[element] * 100e-9 * solid_angle / (4 * pi) * 100e-12 / e
+
+
+@pytest.mark.parametrize(
+    ("element", "name", "energy"),  # X-ray Data Booklet
+    [
+        ("C", "Ka1", 277.0),
+        ("N", "Ka1", 392.4),
+        ("O", "Ka1", 524.9),
+        ("Cu", "La1", 929.7),
+        ("Ga", "La1", 1097.9),
+        ("Si", "Ka1", 1740.0),
+        ("W", "Ma1", 1775.0),
+        ("P", "Ka1", 2010.1),
+        ("Pt", "Ma1", 2050.5),
+        ("Cu", "Ka1", 8047.8),
+        ("Ga", "Ka1", 9251.7),
+    ],
+)
+def test_lines_stand_where_the_tables_have_them(element: str, name: str, energy: float) -> None:
+    found = {line.name: line.energy for line in xrays.lines(element, 200e3)}
+    assert found[name] == pytest.approx(energy, abs=2)
+
+
+def test_lithium_has_no_line() -> None:
+    assert xrays.lines("Li", 200e3) == ()
+
+
+def test_a_slow_beam_excites_no_line_above_its_energy() -> None:
+    assert {line.name[0] for line in xrays.lines("Cu", 5e3)} == {"L"}
+
+
+def test_an_unknown_element_is_refused() -> None:
+    with pytest.raises(ValueError):
+        xrays.lines("Xx", 200e3)
+
+
+@pytest.mark.parametrize(
+    ("beam_energy", "rates"),
+    [
+        (80e3, {"P": 90, "O": 145, "N": 15}),
+        (200e3, {"P": 55, "O": 85, "N": 8.7}),
+        (300e3, {"P": 47, "O": 72, "N": 7.3}),
+    ],
+)
+def test_count_rates_of_lipon_are_those_of_the_design(beam_energy: float, rates: dict[str, float]) -> None:
+    for element, rate in rates.items():
+        assert counts_per_second(element, beam_energy, 0.1) == pytest.approx(rate, rel=0.1)
+
+
+def test_the_solid_angle_of_a_large_detector_brings_nine_times_the_counts() -> None:
+    for element, rate in {"P": 499, "O": 768, "N": 78}.items():
+        assert counts_per_second(element, 200e3, 0.9) == pytest.approx(rate, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("thickness", "nitrogen", "oxygen", "phosphorus"),
+    [(50e-9, 0.89, 0.93, 0.99), (100e-9, 0.795, 0.865, 0.985), (200e-9, 0.65, 0.75, 0.97)],
+)
+def test_absorption_in_lipon_is_that_of_the_design(
+    thickness: float, nitrogen: float, oxygen: float, phosphorus: float
+) -> None:
+    assert [leaving(energy, thickness) for energy in (392.4, 524.9, 2010.0)] == pytest.approx(
+        [nitrogen, oxygen, phosphorus], abs=0.006
+    )
+
+
+def test_a_layer_of_no_depth_absorbs_nothing() -> None:
+    assert float(xrays.absorption_factor(0.0)) == 1.0
+
+
+@settings(max_examples=50, deadline=None)
+@given(chi=st.floats(1e-9, 1e3))
+def test_absorption_takes_some_and_never_all(chi: float) -> None:
+    factor = float(xrays.absorption_factor(chi))
+    assert 0 < factor <= 1
+    assert factor >= float(xrays.absorption_factor(2 * chi))
+
+
+def test_attenuation_of_a_mixture_is_the_mass_weighted_mean() -> None:
+    water = mass_fractions({"H": 2, "O": 1})
+    mixed = sum(share * xrays.mass_attenuation({element: 1.0}, 1000.0) for element, share in water.items())
+    assert xrays.mass_attenuation(water, 1000.0) == pytest.approx(mixed)
+
+
+def test_attenuation_of_silicon_agrees_with_nist() -> None:
+    # 33.89 cm^2/g at 10 keV: NIST, J. Hubbell and S. Seltzer, NISTIR 5632
+    assert float(xrays.mass_attenuation({"Si": 1.0}, 10e3)) == pytest.approx(3.389, rel=0.02)
+
+
+def test_attenuation_keeps_its_value_below_the_lowest_energy_of_the_data() -> None:
+    few = xrays.mass_attenuation({"O": 1.0}, np.array([1.0, 50.0, 100.0]))
+    assert np.all(few == few[0])
+
+
+def test_bremsstrahlung_ends_at_the_beam_energy_and_falls_towards_it() -> None:
+    spectrum = xrays.bremsstrahlung({"Cu": 1e20}, 5e3, np.array([0.0, 500.0, 1e3, 4e3, 5e3, 6e3]))
+    assert spectrum[0] == spectrum[4] == spectrum[5] == 0
+    assert spectrum[1] > spectrum[2] > spectrum[3] > 0
+
+
+def test_bremsstrahlung_of_lipon_is_that_of_the_design() -> None:
+    # 100-190 counts/s in 0.9 sr with 100 pA at 200 kV, for an anisotropy of 0.45 to 0.8
+    energies = np.arange(105.0, 20000.0, 10.0)
+    areal = {element: density * 100e-9 for element, density in LIPON.number_densities.items()}
+    shares = xray_detector.efficiency(energies) * [leaving(energy, 100e-9) for energy in energies]
+    photons = xrays.bremsstrahlung(areal, 200e3, energies, anisotropy=0.45) * shares
+    assert photons.sum() * 10 * 0.9 * 100e-12 / e == pytest.approx(105, rel=0.1)
+
+
+def test_the_peak_to_background_of_nickel_oxide_is_that_of_instruments() -> None:
+    # Fiori P/B at 200 kV, 10 eV channels: 3000 to 5000 is usual
+    areal = {"Ni": 1e21, "O": 1e21}
+    peak = sum(line.cross_section for line in xrays.lines("Ni", 200e3) if line.name.startswith("Ka")) * 1e21 / (4 * pi)
+    background = 10 * float(xrays.bremsstrahlung(areal, 200e3, 7470.0))
+    assert 3000 < peak / background < 5000
+
+
+def test_phosphorus_escapes_onto_carbon() -> None:
+    assert xrays.silicon_escape_fraction(2010.0) == pytest.approx(0.0166, rel=0.03)
+    assert xrays.silicon_escape_energy(2010.0) == pytest.approx(270, abs=1)
+
+
+def test_nothing_escapes_below_the_silicon_edge() -> None:
+    assert xrays.silicon_escape_fraction(1830.0) == 0.0
