@@ -1,20 +1,37 @@
 """The ways to a box: memory, serial, TCP and UDP, a tap that records them, faults that break them."""
 
+from drivers.links.address import AddressError, open_link, parse_address
 from drivers.links.base import LONGEST_WAIT, AbortFlag, Link, Wait
 from drivers.links.exchange import Exchange, Splitter
+from drivers.links.faults import Fault, FaultKind, FaultyLink, one_of_each
 from drivers.links.memory import MemoryLink, Peer
+from drivers.links.serial import SerialLink
+from drivers.links.tap import ReplayLink, TapLink, TranscriptMismatch, compare, read_transcript
 from drivers.links.tcp import TcpLink
 from drivers.links.udp import UdpLink
 
 __all__ = [
     "LONGEST_WAIT",
     "AbortFlag",
+    "AddressError",
     "Exchange",
+    "Fault",
+    "FaultKind",
+    "FaultyLink",
     "Link",
     "MemoryLink",
     "Peer",
+    "ReplayLink",
+    "SerialLink",
     "Splitter",
+    "TapLink",
     "TcpLink",
+    "TranscriptMismatch",
     "UdpLink",
     "Wait",
+    "compare",
+    "one_of_each",
+    "open_link",
+    "parse_address",
+    "read_transcript",
 ]
