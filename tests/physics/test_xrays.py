@@ -24,7 +24,7 @@ def counts_per_second(element: str, beam_energy: float, solid_angle: float) -> f
         line.cross_section * float(xray_detector.efficiency(line.energy)) * leaving(line.energy, 100e-9)
         for line in xrays.lines(element, beam_energy)
     )
-    return per_electron * LIPON.number_densities[element] * 100e-9 * solid_angle / (4 * pi) * 100e-12 / e
+    return float(per_electron * LIPON.number_densities[element] * 100e-9 * solid_angle / (4 * pi) * 100e-12 / e)
 
 
 @pytest.mark.parametrize(
