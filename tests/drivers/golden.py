@@ -25,8 +25,8 @@ _NAMED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
 def golden(box: str, conversation: str = "", *, binary: bool = False) -> list[Line]:
     """The transcript `golden/BOX.txt`, or one named conversation of it.
 
-    binary: the bytes are written in hex.  Raises ValueError naming file and line on anything else, KeyError when there is
-    no such conversation.
+    binary: the bytes are written in hex.  Raises ValueError naming file and line on anything else, KeyError when
+    there is no such conversation.
     """
     path = _FOLDER / f"{box}.txt"
     found: dict[str, list[Line]] = {}

@@ -1,0 +1,57 @@
+"""Talking to a text instrument: several messages in one line, and every answer to its question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drivers.errors import WireError
+from drivers.links.base import Link
+from drivers.links.exchange import Exchange
+from drivers.wire.text import LineSplitter, Said, answers, compound
+
+STALE_LINES = 8  # late answers read before the line is given up
+
+
+class Conversation:
+    """Lines to one text instrument.
+
+    identity: what is asked when the line is in doubt; no other answer looks like it.  spacing: s between messages.
+    """
+
+    def __init__(self, link: Link, device: str, identity: tuple[Said, ...], *, spacing: float) -> None:
+        self._device = device
+        self._identity = identity
+        self._exchange = Exchange(
+            link, LineSplitter(), device=device, spacing=spacing, resync=self._forget_late_answers
+        )
+
+    def ask(self, action: str, *said: Said) -> list[dict[str, Any]]:
+        """Send several messages as one line; returns what its questions answered, in order.
+
+        Asked once more if every message in it is safe.  Raises LinkError, WireError, Aborted.
+        """
+        safe = all(one.message.safe for one in said)
+        try:
+            return self._ask_once(action, said, safe)
+        except WireError:
+            if not safe:
+                raise
+        return self._ask_once(action, said, safe)
+
+    def _ask_once(self, action: str, said: tuple[Said, ...], safe: bool) -> list[dict[str, Any]]:
+        line = self._exchange.ask(action, compound(said), safe=safe)
+        try:
+            return answers(said, line)
+        except WireError as error:
+            self._exchange.doubt()
+            raise error.at(self._device, action) from None
+
+    def _forget_late_answers(self) -> None:
+        self._exchange.put(compound(self._identity))
+        for _ in range(STALE_LINES):
+            try:
+                answers(self._identity, self._exchange.take("resync"))
+            except WireError:
+                continue  # a late or broken line: the answer asked for is behind it
+            return
+        raise WireError(f"{STALE_LINES} lines came, none of them its identity")

@@ -1,0 +1,67 @@
+"""What a rig file says about a cryostat, and the limits that follow from it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from drivers.limits import Range
+from drivers.rigfile import Strict
+from physics.quantities import Kelvin, KelvinPerSecond, Seconds
+
+Node = Literal["stage", "shield", "needle"]
+
+
+class CryostatLimits(Strict):
+    """What the stage may be set to.
+
+    temperature: K.  ramp: K/s, within the 0.1 to 100 K/min of the controller.
+    """
+
+    temperature: tuple[Kelvin, Kelvin]
+    ramp: tuple[KelvinPerSecond, KelvinPerSecond]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> CryostatLimits:
+        if not self.temperature[0] < self.temperature[1]:
+            raise ValueError("the lower temperature comes first")
+        if not 0.1 / 60 - 1e-9 <= self.ramp[0] < self.ramp[1] <= 100 / 60 + 1e-9:
+            raise ValueError("ramps lie between 0.1 K/min and 100 K/min, the slower one first")
+        return self
+
+
+class CryostatSettings(Strict):
+    """How the controller is wired to the cryostat.
+
+    inputs: where each sensor is plugged in.  output: of the stage's heater.  heater_range: 1 low, 2 medium, 3 high.
+    settle: how long the stage stays within tolerance before it counts as held.  patience: how much longer than twice
+    the ramp it may take.  plausible: temperatures the sensors can have; a reading outside is a broken answer.
+    """
+
+    inputs: dict[Node, Literal["A", "B", "C", "D"]]
+    output: Literal[1, 2] = 1
+    heater_range: Literal[1, 2, 3] = 3
+    settle: Seconds = 60.0
+    patience: Seconds = 3600.0
+    plausible: tuple[Kelvin, Kelvin] = (4.0, 400.0)
+    limits: CryostatLimits = Field(
+        default_factory=lambda: CryostatLimits(temperature=(80.0, 310.0), ramp=(0.1 / 60, 20 / 60))
+    )
+
+    @model_validator(mode="after")
+    def _has_stage(self) -> CryostatSettings:
+        if "stage" not in self.inputs:
+            raise ValueError("inputs must say where the sensor of the stage is plugged in")
+        if len(set(self.inputs.values())) != len(self.inputs):
+            raise ValueError("two sensors cannot share an input")
+        return self
+
+
+def ranges(settings: CryostatSettings) -> dict[str, Range]:
+    """The rig's limits of a cryostat by quantity."""
+    limits = settings.limits
+    return {
+        "temperature": Range(*limits.temperature, "K"),
+        "ramp": Range(*limits.ramp, "K/min"),
+    }
