@@ -164,33 +164,34 @@ class Cryostat:
         """Make the set point the present temperature, with no ramp; returns it."""
         here = round(self.temperature(), 3)
         self._limits.check(self.name, action, temperature=here)
-        # a ramp starts from the old set point, not from the temperature (manual, RAMP): bring it here first
-        self._set_ramp(action, False, rate)
-        set_point, events = self._ask(
+        # a ramp starts from the old set point, not from the temperature (manual, RAMP): bring it here first;
+        # in one line, for a ramp that is switched off on its way jumps to its end
+        ramp, set_point, events = self._ask(
             action,
+            wire.RAMP(output=self._output, on=0, rate=rate),
             wire.SETPOINT(output=self._output, kelvin=here),
+            wire.RAMP_IS(output=self._output),
             wire.SETPOINT_IS(output=self._output),
             wire.EVENTS(),
         )
-        self._see(action, events, "set point", set_point["kelvin"], here, SAME_KELVIN)
+        self._accepted(action, events)
+        self._see(action, "ramp", ramp["on"], 0, 0.0)
+        self._see(action, "set point", set_point["kelvin"], here, SAME_KELVIN)
         return here
 
     def _start_ramp(self, action: str, kelvin: float, rate: float) -> None:
-        self._set_ramp(action, True, rate)
-        (events,) = self._ask(action, wire.SETPOINT(output=self._output, kelvin=kelvin), wire.EVENTS())
-        self._accepted(action, events)
-        self._heat(action)
-
-    def _set_ramp(self, action: str, on: bool, rate: float) -> None:
         ramp, events = self._ask(
             action,
-            wire.RAMP(output=self._output, on=int(on), rate=rate),
+            wire.RAMP(output=self._output, on=1, rate=rate),
             wire.RAMP_IS(output=self._output),
             wire.EVENTS(),
         )
-        self._see(action, events, "ramp", ramp["on"], int(on), 0.0)
-        if on:
-            self._see(action, events, "ramp rate", ramp["rate"], rate, SAME_RATE)
+        self._accepted(action, events)
+        self._see(action, "ramp", ramp["on"], 1, 0.0)
+        self._see(action, "ramp rate", ramp["rate"], rate, SAME_RATE)
+        (events,) = self._ask(action, wire.SETPOINT(output=self._output, kelvin=kelvin), wire.EVENTS())
+        self._accepted(action, events)
+        self._heat(action)
 
     def _heat(self, action: str) -> None:
         """Switch the heater on: always after the set point, which is what it will heat to."""
@@ -201,7 +202,8 @@ class Cryostat:
             wire.RANGE_IS(output=self._output),
             wire.EVENTS(),
         )
-        self._see(action, events, "heater range", found["range"], level, 0.0)
+        self._accepted(action, events)
+        self._see(action, "heater range", found["range"], level, 0.0)
 
     def _switch_off(self, action: str) -> None:
         (found,) = self._ask(action, wire.RANGE_OFF(output=self._output), wire.RANGE_IS(output=self._output))
@@ -298,8 +300,7 @@ class Cryostat:
     def _ask(self, action: str, *said: Said) -> list[dict[str, Any]]:
         return self._conversation.ask(action, *said)
 
-    def _see(self, action: str, events: dict[str, Any], what: str, found: float, wanted: float, same: float) -> None:
-        self._accepted(action, events)
+    def _see(self, action: str, what: str, found: float, wanted: float, same: float) -> None:
         if not abs(found - wanted) <= same:
             raise self._no(action, f"the {what} reads back as {found:g}, sent was {wanted:g}")
 
