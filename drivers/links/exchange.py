@@ -48,10 +48,8 @@ class Exchange(Generic[M]):
         spacing: float = 0.0,
         resync: Callable[[], None] | None = None,
     ) -> None:
-        if not 0.0 < timeout <= LONGEST_WAIT:
-            raise ValueError(
-                f"{device}: a time-out of {timeout} s; more than 0 and at most {LONGEST_WAIT} s are allowed"
-            )
+        if not (0.0 < timeout <= LONGEST_WAIT and 0.0 <= spacing <= LONGEST_WAIT):
+            raise ValueError(f"{device}: time-out {timeout} s, spacing {spacing} s, but at most {LONGEST_WAIT} s")
         self.link = link
         self.splitter = splitter
         self.device = device
@@ -59,6 +57,7 @@ class Exchange(Generic[M]):
         self._spacing = spacing
         self._resync = resync
         self._in_doubt = False
+        self._give_up = 0.0
         self._last = -1e9
 
     def tell(self, action: str, request: bytes) -> None:
@@ -82,7 +81,7 @@ class Exchange(Generic[M]):
     def collect(self, action: str) -> M:
         """Wait for one more message of an answer that comes in several."""
         with self._transaction(action):
-            return self._take()
+            return self._take(self.link.elapsed() + self._timeout)
 
     def doubt(self) -> None:
         """Believe nothing that may still be under way."""
@@ -93,20 +92,22 @@ class Exchange(Generic[M]):
         self._put(request)
 
     def take(self, action: str) -> M:
-        """Read one message within `resync`, outside the rules."""
+        """Read one message within `resync`, outside the rules; all of `resync` has one time-out."""
         with self._blamed(action):
-            return self._take()
+            return self._take(self._give_up)
 
     def _once(self, action: str, request: bytes) -> M:
         self._settle(action)
         with self._transaction(action):
             self._put(request)
-            return self._take()
+            return self._take(self.link.elapsed() + self._timeout)
 
     def _settle(self, action: str) -> None:
         if self._in_doubt and self._resync is not None:
             with self._transaction(action):
                 self.splitter.reset()
+                # one time-out for all of it, or stale answers could keep it busy for ever
+                self._give_up = self.link.elapsed() + self._timeout
                 self._resync()
             self._in_doubt = False
 
@@ -131,20 +132,17 @@ class Exchange(Generic[M]):
     def _put(self, request: bytes) -> None:
         wait = self._last + self._spacing - self.link.clock.now()
         if wait > 0.0:
-            self.link.rest(wait)
+            self.link.rest(min(wait, LONGEST_WAIT))
         self.link.drain()  # an answer nobody waited for is not the next answer
         self.splitter.reset()
         self.link.write(request)
         self._last = self.link.clock.now()
 
-    def _take(self) -> M:
-        deadline = self.link.elapsed() + self._timeout
+    def _take(self, deadline: float) -> M:
         while (message := self.splitter.next()) is None:
             left = deadline - self.link.elapsed()
             if left <= 0.0:
-                raise LinkTimeout(
-                    f"got no answer within {self._timeout:g} s", way_out="Is the box on and the cable in?"
-                )
-            self.splitter.feed(self.link.read(left))
+                raise LinkTimeout(f"got no answer in {self._timeout:g} s", way_out="Is the box on and the cable in?")
+            self.splitter.feed(self.link.read(min(left, LONGEST_WAIT)))
         self._last = self.link.clock.now()
         return message
