@@ -9,6 +9,7 @@ import numpy as np
 
 from drivers.clock import Clock
 from drivers.rigfile import Optics, Wire
+from simulators.constants import constants
 from simulators.column import Column
 from simulators.dose import Fluence, FluenceMap
 from simulators.drift import Drift
@@ -18,9 +19,6 @@ from simulators.lamella import Lamella
 from simulators.sample import Sample
 from simulators.thermal import Cryostat
 from simulators.xrays import Eds
-
-CURRENT_ERROR = 0.05  # assumed: what a Faraday cup and its reading are off by, at most
-SCAN_ERROR = 0.02  # assumed: what a magnification calibration is off by, at most
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,8 @@ class World:
         hidden, geometry, sensors, shots, photons, holder = (
             np.random.default_rng([seed, stream]) for stream in range(6)
         )
-        current_error, scale_error = hidden.uniform(-1.0, 1.0, 2) * (CURRENT_ERROR, SCAN_ERROR) * hidden_errors
+        bounds = constants("column")["hidden_current"], constants("column")["hidden_scan"]
+        current_error, scale_error = hidden.uniform(-1.0, 1.0, 2) * bounds * hidden_errors
         true_current = beam_current * (1.0 + float(current_error))
         scan_scale = 1.0 + float(scale_error)
 
@@ -94,16 +93,15 @@ class World:
             received=received,
             drift=drift,
             ice=ice,
-            cryostat=self.cryostat,
             eds=self.eds,
-            damage=sample.damage,
+            losses=sample.damage,
             current=true_current,
             field=full_field * scan_scale,
             random=shots,
         )
         self.faults = Faults(self.cryostat, self.column)
         self.truth = Truth(true_current, scan_scale, received, drift, ice, self.cryostat)
-        self.processes: list[Callable[[float], None]] = [self.cryostat.advance, ice.advance]
+        self.processes: list[Callable[[float], None]] = [ice.advance, self.cryostat.advance]
         self._wiring = tuple(wiring)
         self._listeners: dict[str, list[Callable[[float, bool], None]]] = {}
 
@@ -123,5 +121,3 @@ class World:
     def listen(self, input: str, hear: Callable[[float, bool], None]) -> None:
         """Call `hear(time, level)` for each edge that reaches an input such as "eds.gate"; the time is that of arrival."""
         self._listeners.setdefault(input, []).append(hear)
-
-
