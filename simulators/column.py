@@ -140,7 +140,7 @@ class Column:
         for column, share in enumerate(left.values(), start=2):
             depth += terms[:, column] * share
         self._eds.expose(places, electrons, left, self._ice.thickness, dwell, start)
-        return self._random.poisson(-np.expm1(-depth) * electrons).astype(np.float64)
+        return np.asarray(self._random.poisson(-np.expm1(-depth) * electrons), dtype=np.float64)
 
     def _quiet(self, n: int, dwell: float, start: float) -> Iterator[slice]:
         """Runs of pixels short enough for the drift within each to be nothing."""

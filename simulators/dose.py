@@ -34,8 +34,8 @@ class FluenceMap:
     def deposit(self, x: Array, y: Array, electrons: Array, width: tuple[float, float], probe: float) -> None:
         """Spread the electrons of each point evenly over its rectangle, then over the Gaussian probe.
 
-        x, y: centres, m, shape (n,).  electrons: expected number at each.  width: of the rectangles along x and y, m (0: a
-        point).  probe: standard deviation, m.  Exact but for the probe's tails beyond five deviations.
+        x, y: centres, m, shape (n,).  electrons: expected number at each.  width: of the rectangles along x and y, m
+        (0: a point).  probe: standard deviation, m.  Exact but for the probe's tails beyond five deviations.
         """
         if len(x) == 0:
             return
@@ -99,7 +99,7 @@ def _cuts(first: int, length: int) -> list[tuple[int, slice, slice]]:
 
 
 def _coverage(centres: Array, width: float, probe: float) -> tuple[csr_array, int]:
-    """Share of each interval, smeared by the probe, that falls on each cell of one axis, and the number of the first cell."""
+    """Share of each interval, smeared by the probe, that falls on each cell of one axis, and the first cell."""
     reach = width / 2.0 + _TAILS * probe
     first = np.floor((centres - reach) / STEP).astype(np.intp)
     cells = int(np.max(np.floor((centres + reach) / STEP).astype(np.intp) - first)) + 1

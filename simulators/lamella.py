@@ -15,7 +15,8 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d, uniform_filter1d
 from drivers.rigfile import Optics
 from physics.materials import Material, material
 from simulators.constants import constants
-from simulators.sample import Interphase, Sample
+from simulators.sample import Sample
+from simulators.stack import Interphase
 
 Array = NDArray[np.float64]
 
@@ -28,7 +29,7 @@ FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, over its standard devi
 
 @dataclass(frozen=True)
 class Relief:
-    """How far the interface stands off its mean plane: `shift`, m, along y and averaged over depth; `rest`, the rms in depth."""
+    """How far the interface stands off its mean plane, m: `shift` along y, a mean over depth; `rest`, rms in depth."""
 
     shift: Array
     rest: float
@@ -49,8 +50,8 @@ class Relief:
 class Lamella:
     """Columns of atoms through the slab, on a fine grid along x that the relief of the interface shifts from y to y.
 
-    middle: x where the scan field is centred at first light.  areal: element -> atoms per m^2 at each place of the grid,
-    seen edge-on with the interface's inclination and roughness, without ice, before any loss.  inside: 1 in the
+    middle: x where the scan field is centred at first light.  areal: element -> atoms per m^2 at each place of the
+    grid, seen edge-on with the interface's inclination and roughness, without ice, before any loss.  inside: 1 in the
     lamella, 0 in the vacuum around it.
     """
 
@@ -82,7 +83,7 @@ class Lamella:
 
     def blurred(self, profile: Array) -> Array:
         """A profile along the grid as a focused beam sees it: probe and spread in the lamella added as squares."""
-        return gaussian_filter1d(profile, self._blur, mode="nearest")
+        return np.asarray(gaussian_filter1d(profile, self._blur, mode="nearest"), dtype=np.float64)
 
     def index(self, x: Array, y: Array) -> NDArray[np.intp]:
         """Places of the grid under points of the lamella frame, m; shapes as broadcast."""
@@ -92,9 +93,10 @@ class Lamella:
 
     def _through(self, profile: Array) -> Array:
         """A profile smeared by the interface's slant through the slab and by its roughness in depth."""
-        slanted = uniform_filter1d(profile, max(round(self._slant / STEP), 1), mode="nearest")
-        rough = self._relief.rest / STEP
-        return gaussian_filter1d(slanted, rough, mode="nearest") if rough > 0.0 else slanted
+        smeared = uniform_filter1d(profile, max(round(self._slant / STEP), 1), mode="nearest")
+        if self._relief.rest > 0.0:
+            smeared = gaussian_filter1d(smeared, self._relief.rest / STEP, mode="nearest")
+        return np.asarray(smeared, dtype=np.float64)
 
 
 def broadening(solid: Material, beam_energy: float, thickness: float) -> float:

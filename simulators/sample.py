@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, ValidationInfo, model_validator
+from pydantic import AfterValidator, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from drivers.rigfile import Strict
 from physics import materials
-from physics.quantities import Fluence, Fraction, Kelvin, Metres, Pascals, Radians, Seconds
+from physics.quantities import Fluence, Fraction, Kelvin, Pascals, Seconds
+from simulators.stack import Crystals, Film, Interphase, Layer, Length, Thickness, positive
 
 SHIPPED = Path(__file__).parent / "samples"
 _PER_NM3 = 1e27
@@ -33,102 +35,10 @@ class _Misplaced(ValueError):
         self.at = at
 
 
-def _known(name: str) -> str:
-    materials.material(name)
-    return name
-
-
-def _positive(value: float) -> float:
-    if not value > 0.0:
-        raise ValueError("must be more than zero")
-    return value
-
-
-def _not_negative(value: float) -> float:
-    if not value >= 0.0:
-        raise ValueError("must not be negative")
-    return value
-
-
-MaterialName = Annotated[str, AfterValidator(_known)]
-Thickness = Annotated[Metres, AfterValidator(_positive)]
-Length = Annotated[Metres, AfterValidator(_not_negative)]
-
-
-class Film(Strict):
-    """A layer of one material."""
-
-    layer: str
-    thickness: Thickness
-    material: MaterialName
-
-
-class Crystals(Strict):
-    """Nanocrystals of one phase, spread evenly between two depths of the interphase."""
-
-    phase: MaterialName
-    start: Length = Field(alias="from")
-    end: Length = Field(alias="to")
-    radius: tuple[Length, Length]
-    volume_fraction: Fraction
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Crystals:
-        if not (self.start < self.end and self.radius[0] <= self.radius[1] and 0.0 <= self.volume_fraction <= 1.0):
-            raise ValueError(
-                "`from` must lie before `to`, the smaller radius first, the volume fraction within 0 and 1"
-            )
-        return self
-
-
-class Interphase(Strict):
-    """The layer between two others; elements go from the one to the other along ramps (all of it, if none is named).
-
-    inclination: of the interface to edge-on in the as-cut lamella.  roughness: rms.  correlation: length along it.
-    """
-
-    layer: Literal["interphase"]
-    thickness: Thickness
-    ramps: Mapping[str, tuple[Length, Length]]
-    crystals: tuple[Crystals, ...] = ()
-    inclination: Radians = 0.0
-    roughness: Length = 0.0
-    correlation: Thickness = 20e-9
-
-    @model_validator(mode="after")
-    def _inside(self) -> Interphase:
-        for element, (start, end) in self.ramps.items():
-            materials.atom_mass(element)
-            if not start < end <= self.thickness:
-                raise ValueError(f"the ramp of {element} must rise within the thickness of the interphase")
-        for crystals in self.crystals:
-            if not crystals.end <= self.thickness:
-                raise ValueError(f"crystals of {crystals.phase} lie beyond the interphase")
-        if not abs(self.inclination) < np.pi / 4:
-            raise ValueError("an interface inclined by 45 deg or more is not edge-on")
-        return self
-
-    def ramp(self, element: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share of the way from the layer before (0) to the layer after (1) at depths x, m."""
-        start, end = self.ramps.get(element, (0.0, self.thickness))
-        return np.clip((x - start) / (end - start), 0.0, 1.0)
-
-
-Layer = Annotated[
-    Annotated[Interphase, Tag("interphase")] | Annotated[Film, Tag("film")],
-    Discriminator(lambda layer: "interphase" if _named_interphase(layer) else "film"),
-]
-
-
-def _named_interphase(layer: Any) -> bool:
-    name = layer.get("layer") if isinstance(layer, Mapping) else getattr(layer, "layer", None)
-    return bool(name == "interphase")
-
-
 class Loss(Strict):
     """An element leaves under the beam: critical fluence (1/e) at 300 kV and 100 K, and where the number is from."""
 
-    critical: Annotated[Fluence, AfterValidator(_positive)]
+    critical: Annotated[Fluence, AfterValidator(positive)]
     source: str
 
 
@@ -139,11 +49,11 @@ class Damage(Strict):
 
 
 class DriftOfTheHolder(Strict):
-    """per_hour: steady drift in an hour.  settling: what is added to it in all after first light.  settling_time: its 1/e time."""
+    """per_hour: steady drift in an hour.  settling: added to it in all after first light, with settling_time (1/e)."""
 
     per_hour: Length
     settling: Length
-    settling_time: Annotated[Seconds, AfterValidator(_positive)]
+    settling_time: Annotated[Seconds, AfterValidator(positive)]
 
 
 class Environment(Strict):
@@ -165,7 +75,7 @@ class Environment(Strict):
 
 
 class Sample(Strict):
-    """The whole sample. x runs along the film normal; x = 0 at the near side of the interphase, or at the first contact."""
+    """The whole sample. x runs along the film normal; x = 0 at the near side of the interphase, or first contact."""
 
     name: str
     source: str
@@ -209,7 +119,7 @@ class Sample(Strict):
         return found
 
     def metallic_lithium(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share of the column that is lithium metal, which oxidises at its faces; in the interphase what oxygen left."""
+        """Share of the column that is lithium metal, which oxidises at its faces; in the interphase what O left."""
         bounds, share = self.bounds(), np.zeros_like(x)
         for index, layer in enumerate(self.stack):
             inside = (x >= bounds[index]) & (x < bounds[index + 1])
@@ -220,7 +130,7 @@ class Sample(Strict):
         return share
 
     @model_validator(mode="after")
-    def _possible(self, info: ValidationInfo) -> Sample:
+    def _possible(self) -> Sample:
         if len(self.stack) < 2:
             raise _Misplaced("the stack needs at least two layers", ("stack",))
         layers = [index for index, layer in enumerate(self.stack) if isinstance(layer, Interphase)]
@@ -303,11 +213,12 @@ def _tree(path: Path) -> Any:
 def _place(tree: Any, at: tuple[str | int, ...]) -> str:
     """Line and column of the deepest key on the way that the file really holds."""
     line, column, node = 0, 0, tree
+    position = attrgetter("lc")  # of ruamel's mappings and lists
     for key in at:
         if isinstance(node, Mapping) and key in node:
-            line, column = node.lc.value(key)
+            line, column = position(node).value(key)
         elif isinstance(node, list) and isinstance(key, int) and key < len(node):
-            line, column = node.lc.item(key)
+            line, column = position(node).item(key)
         else:
             continue
         node = node[key]

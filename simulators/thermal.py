@@ -1,4 +1,4 @@
-"""The cold stage: cold finger and stage over liquid nitrogen, with the heater and the control loop of its controller."""
+"""The cold stage: cold finger and stage over liquid nitrogen, the heater and the control loop of its controller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Node = Literal["stage", "shield"]
 
 @dataclass
 class HeatAccount:
-    """Joules since the start: from the heater, leaked in from the room, taken by boiling nitrogen, stored in the metal."""
+    """Joules since the start: from the heater, leaked in from the room, taken by boiling nitrogen, stored in metal."""
 
     heater: float = 0.0
     leaked: float = 0.0
@@ -183,7 +183,7 @@ class Cryostat:
         self._last_error = error
         lead = derivative / 100.0 * 250.0 / reset if reset > 0.0 else 0.0
         output = gain * (error + lead * rate) + self._integral
-        if (0.0 < output or error > 0.0) and (output < 100.0 or error < 0.0):
+        if (output > 0.0 or error > 0.0) and (output < 100.0 or error < 0.0):
             self._integral = min(max(self._integral + gain * reset / 1000.0 * error * step, 0.0), 100.0)
         self._output = min(max(output, 0.0), 100.0) / 100.0 * self.heater_limit
         return self._output

@@ -9,8 +9,8 @@ import numpy as np
 
 from drivers.clock import Clock
 from drivers.rigfile import Optics, Wire
-from simulators.constants import constants
 from simulators.column import Column
+from simulators.constants import constants
 from simulators.dose import Fluence, FluenceMap
 from simulators.drift import Drift
 from simulators.faults import Faults
@@ -119,5 +119,5 @@ class World:
                     hear(time + wire.latency, level)
 
     def listen(self, input: str, hear: Callable[[float, bool], None]) -> None:
-        """Call `hear(time, level)` for each edge that reaches an input such as "eds.gate"; the time is that of arrival."""
+        """Call `hear(time, level)` for each edge that reaches an input such as "eds.gate", with its time of arrival."""
         self._listeners.setdefault(input, []).append(hear)

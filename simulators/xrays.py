@@ -32,7 +32,7 @@ _UNHEARD = 4_000_000  # photons kept while nobody reads them
 
 @dataclass(frozen=True)
 class Family:
-    """The lines of one element that fall into one shell: photons counted per electron along the grid, energies, shares."""
+    """Lines of one element into one shell: photons counted per electron along the grid, energies in eV, shares."""
 
     element: str
     yields: Array
@@ -61,7 +61,7 @@ class Eds:
         self._yields = np.ascontiguousarray(table)
         self._pools = [(family.energies, np.cumsum(family.shares)) for family in self._families] + [continuum]
         (oxygen,) = (line for line in lines("O", optics.beam_energy) if line.name == "Ka1")
-        self._ice_yield = self._bare(oxygen) * material("ice").number_densities["O"]
+        self._ice_yield = lamella.inside * self._bare(oxygen) * material("ice").number_densities["O"]
         self._oxygen = next(i for i, family in enumerate(self._families) if family.element == "O")
         self._waiting: list[tuple[Array, Array]] = []
 
@@ -82,20 +82,20 @@ class Eds:
         places: NDArray[np.intp],
         electrons: float,
         left: Mapping[str, Array],
-        ice: Array,
+        ice: float,
         dwell: float,
         start: float,
     ) -> None:
         """Make the photons of a run of pixels.
 
-        places: of the lamella's grid, shape (n,).  electrons: expected, a pixel.  left: element -> share not yet lost, (n,).
-        ice: m, on both faces, (n,).  dwell: s.  start: clock time of the first pixel, s.
+        places: of the lamella's grid, shape (n,).  electrons: expected, a pixel.  left: element -> share not yet lost,
+        shape (n,).  ice: m, on both faces.  dwell: s.  start: clock time of the first pixel, s.
         """
         expected = self._yields[places]
         for column, family in enumerate(self._families):
             if family.element in left:
                 expected[:, column] *= left[family.element]
-        expected[:, self._oxygen] += ice * self._ice_yield
+        expected[:, self._oxygen] += ice * self._ice_yield[places]
         edges = np.cumsum(expected, axis=1)
         counts = self._random.poisson(edges[:, -1] * electrons)
         pixel = np.repeat(np.arange(len(places)), counts)
@@ -115,7 +115,7 @@ class Eds:
     def _absorption(self, areal: Mapping[str, Any], energies: Array | float) -> Array:
         """Share of photons that leaves columns of atoms towards the detector."""
         depth = sum(atoms * atom_mass(el) * mass_attenuation({el: 1.0}, energies) for el, atoms in areal.items())
-        return absorption_factor(depth * self._way_out)
+        return absorption_factor(np.asarray(depth) * self._way_out)
 
     def _characteristic(self, lamella: Lamella) -> list[Family]:
         families = []
@@ -132,7 +132,7 @@ class Eds:
         return families
 
     def _braking(self, lamella: Lamella) -> tuple[Array, tuple[Array, Array]]:
-        """Continuum photons counted per electron along the grid, and their (energies, cumulated number) in the electrolyte."""
+        """Continuum photons counted per electron along the grid; energies and cumulated number in the electrolyte."""
         energy = self._optics.beam_energy
         column = {el: density * lamella.thickness for el, density in material("LiPON").number_densities.items()}
         spectrum = bremsstrahlung(column, energy, _CONTINUUM) * self._optics.eds_solid_angle * efficiency(_CONTINUUM)
@@ -159,6 +159,6 @@ class Eds:
         """What the crystal makes of photons: some silicon X-rays escape from it, and charge comes in whole pairs."""
         escape = np.interp(energies, _CONTINUUM, self._escape)
         lost = self._random.random(len(energies)) < escape
-        kept = np.where(lost, silicon_escape_energy(0.0) + energies, energies)
+        kept = np.where(lost, energies + silicon_escape_energy(0.0), energies)
         spread = fwhm(kept, self._optics.eds_fwhm_mn) / FWHM
-        return kept + spread * self._random.standard_normal(len(kept))
+        return np.asarray(kept + spread * self._random.standard_normal(len(kept)))
