@@ -38,6 +38,11 @@ class Conversation:
                 raise
         return self._ask_once(action, said, safe)
 
+    def say(self, *said: Said) -> None:
+        """Send and expect nothing, though the line be in doubt: for what must at least have been said."""
+        with self._exchange.link.transaction():
+            self._exchange.put(compound(said))
+
     def _ask_once(self, action: str, said: tuple[Said, ...], safe: bool) -> list[dict[str, Any]]:
         line = self._exchange.ask(action, compound(said), safe=safe)
         try:

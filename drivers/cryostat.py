@@ -9,7 +9,7 @@ from typing import Any
 
 from drivers.conversation import Conversation
 from drivers.cryostat_settings import CryostatSettings, Node, ranges
-from drivers.errors import DeviceError, LimitError, LinkError, RigError, WireError
+from drivers.errors import DeviceError, LimitError, LinkError, LinkTimeout, RigError, WireError
 from drivers.interlocks import Guard
 from drivers.limits import Limits
 from drivers.links.base import Link, Wait
@@ -206,7 +206,12 @@ class Cryostat:
         self._see(action, "heater range", found["range"], level, 0.0)
 
     def _switch_off(self, action: str) -> None:
-        (found,) = self._ask(action, wire.RANGE_OFF(output=self._output), wire.RANGE_IS(output=self._output))
+        off = wire.RANGE_OFF(output=self._output)
+        try:
+            (found,) = self._ask(action, off, wire.RANGE_IS(output=self._output))
+        except (LinkTimeout, WireError):
+            self._conversation.say(off)  # the line may still carry one way
+            raise
         if found["range"] != 0:
             raise self._no(
                 action, f"the heater range is {found['range']} after it was switched off", "Switch it off by hand."
