@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from drivers.errors import TicketError
+from drivers.errors import LimitError, TicketError
 
 
 @dataclass(frozen=True)
@@ -13,13 +14,19 @@ class Frame:
     """A finite raster: where the beam goes, in scan coordinates, and how long it stays.
 
     centre: (x, y), m, from the middle of the scan field, x to the right, y down.  size: (width, height), m.
-    pixels: (columns, rows).  dwell: s a pixel.
+    pixels: (columns, rows).  dwell: s a pixel.  Raises LimitError unless all are finite and the last three positive.
     """
 
     centre: tuple[float, float]
     size: tuple[float, float]
     pixels: tuple[int, int]
     dwell: float
+
+    def __post_init__(self) -> None:
+        # a NaN can equal itself inside a tuple, and so a ticket for a frame of NaN would fit
+        positive = (*self.size, *self.pixels, self.dwell)
+        if not (all(math.isfinite(x) for x in (*self.centre, *positive)) and all(x > 0 for x in positive)):
+            raise LimitError(f"{self} is no finite raster")
 
     @property
     def pitch(self) -> tuple[float, float]:

@@ -1,0 +1,91 @@
+"""Interlocks: every state of the rig against every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import combinations
+
+import pytest
+
+from drivers.errors import DeviceError, InterlockError
+from drivers.interlocks import RULES, Interlocks, RigState, Rule
+
+COMMANDS = (
+    "scan.blank",
+    "scan.start",
+    "scan.stop",
+    "cryostat.set_temperature",
+    "cryostat.hold",
+    "cryostat.heater_off",
+    "eds.arm",
+    "eds.configure",
+    "eds.finish",
+)
+FORBIDDEN = {
+    RigState.LATCHED: {"scan.start", "cryostat.set_temperature"},
+    RigState.SAMPLE_WARM: {"scan.start"},
+    RigState.CURRENT_STALE: {"scan.start"},
+}
+COMBINATIONS = [set(some) for n in range(len(RigState) + 1) for some in combinations(RigState, n)]
+
+
+def answering(holding: Iterable[RigState]) -> dict[RigState, Callable[[], bool]]:
+    """What a rig answers that is in these states."""
+    return {state: (lambda state=state: state in holding) for state in RigState}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("states", COMBINATIONS, ids=lambda states: "+".join(sorted(states)) or "ready")
+def test_a_command_is_refused_exactly_in_the_states_that_forbid_it(states: set[RigState], command: str) -> None:
+    guard = Interlocks(answering(states)).guard
+    if any(command in FORBIDDEN[state] for state in states):
+        with pytest.raises(InterlockError):
+            guard(command)
+    else:
+        guard(command)
+
+
+def test_the_table_above_knows_every_state_of_the_rules() -> None:
+    assert set(FORBIDDEN) == set(RigState) == {rule.state for rule in RULES}
+
+
+@pytest.mark.parametrize("command", ["scan.blank", "scan.stop", "cryostat.hold", "cryostat.heater_off"])
+def test_what_makes_the_rig_safe_is_never_forbidden(command: str) -> None:
+    Interlocks(answering(RigState)).guard(command)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.state))
+def test_a_refusal_names_the_command_why_and_the_way_out(rule: Rule) -> None:
+    with pytest.raises(InterlockError) as refusal:
+        Interlocks(answering([rule.state])).guard("scan.start")
+    assert str(refusal.value) == f"scan: start refused: {rule.why} ({rule.state}). {rule.way_out}"
+
+
+def test_the_states_are_asked_anew_for_every_command() -> None:
+    holding: set[RigState] = set()
+    guard = Interlocks(answering(holding)).guard
+    guard("scan.start")
+    holding.add(RigState.LATCHED)
+    with pytest.raises(InterlockError):
+        guard("scan.start")
+    holding.clear()
+    guard("scan.start")
+
+
+def test_a_state_that_cannot_be_read_forbids() -> None:
+    def unreadable() -> bool:
+        raise DeviceError("sensor open", device="cryostat", action="temperature")
+
+    states = answering([]) | {RigState.SAMPLE_WARM: unreadable}
+    with pytest.raises(DeviceError):
+        Interlocks(states).guard("scan.start")
+
+
+def test_a_rule_may_cover_many_commands_by_pattern() -> None:
+    rule = Rule(RigState.LATCHED, ("scan.*",), "why", "Way out.")
+    guard = Interlocks(answering([RigState.LATCHED]), [rule]).guard
+    for command in ("scan.start", "scan.blank"):
+        with pytest.raises(InterlockError):
+            guard(command)
+    guard("scanner.start")
+    guard("Scan.start")

@@ -1,0 +1,89 @@
+"""Tickets: one frame, once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import pytest
+
+from drivers.errors import LimitError, Refused, TicketError
+from drivers.ticket import Frame, Ticket
+
+FRAME = Frame(centre=(0.0, 1e-7), size=(4e-7, 2e-7), pixels=(512, 256), dwell=4e-6)
+
+
+class Book:
+    """An issuer that lets every ticket be spent once."""
+
+    def __init__(self) -> None:
+        self.spent: list[str] = []
+
+    def spend(self, ticket: Ticket) -> None:
+        if ticket.exposure_id in self.spent:
+            raise TicketError(f"ticket {ticket.exposure_id} is used up")
+        self.spent.append(ticket.exposure_id)
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+def ticket(book: Book) -> Ticket:
+    return Ticket("0007", "interface", FRAME, book)
+
+
+def test_a_ticket_is_spent_with_its_issuer(ticket: Ticket, book: Book) -> None:
+    ticket.spend(FRAME)
+    assert book.spent == ["0007"]
+
+
+def test_a_ticket_opens_the_beam_once(ticket: Ticket, book: Book) -> None:
+    ticket.spend(FRAME)
+    with pytest.raises(TicketError, match="used up"):
+        ticket.spend(FRAME)
+    assert book.spent == ["0007"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(FRAME, centre=(1e-9, 1e-7)),
+        replace(FRAME, size=(2e-7, 2e-7)),
+        replace(FRAME, pixels=(512, 257)),
+        replace(FRAME, dwell=math.nextafter(4e-6, 1.0)),
+    ],
+    ids=["elsewhere", "smaller", "a line more", "a bit longer"],
+)
+def test_a_ticket_is_good_for_no_other_frame(ticket: Ticket, book: Book, other: Frame) -> None:
+    with pytest.raises(TicketError, match=r"ticket 0007 is for .*Reserve the frame that will be exposed"):
+        ticket.spend(other)
+    assert book.spent == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"dwell": math.nan}, {"dwell": 0.0}, {"size": (math.inf, 1e-7)}, {"centre": (0.0, math.nan)}, {"pixels": (0, 1)}],
+    ids=str,
+)
+def test_a_frame_that_is_not_finite_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(LimitError, match="no finite raster"):
+        replace(FRAME, **wrong)
+
+
+def test_a_refused_ticket_is_our_refusal_before_any_byte() -> None:
+    assert issubclass(TicketError, Refused)
+
+
+def test_a_ticket_cannot_be_altered(ticket: Ticket) -> None:
+    with pytest.raises(FrozenInstanceError):
+        ticket.frame = replace(FRAME, dwell=1.0)  # type: ignore[misc]
+
+
+def test_a_frame_knows_its_pitch_its_pixels_and_how_long_the_beam_is_on() -> None:
+    assert FRAME.pitch == pytest.approx((4e-7 / 512, 2e-7 / 256))
+    assert FRAME.count == 131072
+    assert FRAME.seconds == pytest.approx(0.524288)
