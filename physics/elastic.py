@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import xraylib
-import xraylib_np  # type: ignore[import-not-found]
 from numpy.typing import ArrayLike, NDArray
 from scipy.constants import physical_constants
 from scipy.integrate import simpson
@@ -52,6 +51,6 @@ def cross_section(element: str, energy: float, inner: float, outer: float) -> fl
 
 def _mott_bethe(z: int, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
     """f_e in A at frequencies in 1/A; xraylib takes sin(theta)/lambda, half of ours."""
-    x_rays = xraylib_np.FF_Rayl(np.array([z]), frequencies / 2)[0]
+    x_rays = np.fromiter((xraylib.FF_Rayl(z, k / 2) for k in frequencies.tolist()), np.float64, frequencies.size)
     factors: NDArray[np.float64] = (z - x_rays) / (2 * math.pi**2 * (_BOHR / _ANGSTROM) * frequencies**2)
     return factors
