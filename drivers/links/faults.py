@@ -78,7 +78,7 @@ class FaultyLink(Link):
         self._faults = tuple(faults)
         self._random = random.Random(seed)
         self._striking: list[_Strike] = []
-        self._coming: deque[tuple[float, bytes | None]] = deque()  # (from when on, bytes; None: the line is lost)
+        self._coming: deque[tuple[float, bytes | None]] = deque()  # in order: (from when on, bytes; None: lost)
 
     def elapsed(self) -> float:
         """As the link inside counts."""
@@ -123,8 +123,7 @@ class FaultyLink(Link):
             ]
         for late, piece in pieces:
             if piece != b"":
-                in_order = self._coming[-1][0] if self._coming else 0.0
-                self._coming.append((max(self.elapsed() + late, in_order), piece))
+                self._coming.append((self.elapsed() + late, piece))
 
     def _close(self) -> None:
         self._inner.close()

@@ -154,6 +154,15 @@ def test_a_delayed_answer_is_whole_and_late() -> None:
     assert last == pytest.approx(0.31)
 
 
+def test_nothing_overtakes_a_delayed_answer() -> None:
+    bench = Bench(Fault(FaultKind.DELAY, seconds=0.3))
+    bench.link.write(b"T? A\n")
+    assert bench.link.read(0.1) == b""
+    bench.link.write(b"E?\n")
+    assert [bench.link.read(0.5), bench.link.read(0.5)] == [ANSWER, b"E 3*0152\n"]
+    assert bench.clock.now() == pytest.approx(0.31)
+
+
 def test_a_truncated_answer_lacks_its_end() -> None:
     for seed in range(20):
         whole = b"".join(reply(Fault(FaultKind.TRUNCATION), seed=seed)[0])
