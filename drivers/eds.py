@@ -75,7 +75,7 @@ class Eds:
     ) -> None:
         self.name = name
         self._link = link
-        self._settings = settings
+        self.settings = settings
         self._limits = limits
         self._guard = guard
         self._wait = wait
@@ -97,7 +97,7 @@ class Eds:
                 "open", f"found a {status.device.name} with firmware {version}, which has no list mode we know"
             )
         self._line.ask("open", dp5.DISABLE)
-        self._set_up("open", self._settings.peaking_time)
+        self._set_up("open", self.settings.peaking_time)
 
     def configure(self, peaking_time: float) -> None:
         """Bring the box to the rig's settings with another peaking time, and prove it by reading it back.
@@ -173,8 +173,8 @@ class Eds:
 
     def energies(self) -> NDArray[np.float64]:
         """Energy of each channel, eV, by the rig's calibration; (channels,)."""
-        channels = np.arange(self._settings.channels, dtype=np.float64)
-        return self._settings.offset + self._settings.ev_per_channel * channels
+        channels = np.arange(self.settings.channels, dtype=np.float64)
+        return self.settings.offset + self.settings.ev_per_channel * channels
 
     def status(self) -> dict[str, float | str | bool]:
         """Counts, times and health, for the record."""
@@ -218,7 +218,7 @@ class Eds:
         self._peaking_time = peaking_time
 
     def _text(self, peaking_time: float) -> dict[str, str]:
-        settings = self._settings
+        settings = self.settings
         return {
             "MCAC": f"{settings.channels}",
             "TPEA": f"{peaking_time * 1e6:.3f}",
@@ -256,7 +256,7 @@ class Eds:
     def _events(self, words: Words) -> Events:
         try:
             records = self._timeline.read(words)
-            if np.any(records.channels >= self._settings.channels):
+            if np.any(records.channels >= self.settings.channels):
                 raise WireError("an event lies beyond the last channel")
         except WireError as error:
             self._short = True
@@ -264,7 +264,7 @@ class Eds:
         if self._timeline.frame > 1:
             raise self._no("read", "heard more than one frame begin since it was armed", "Arm it before each frame.")
         # a photon is recorded when its pulse has peaked; the middle of the tick is the best guess
-        late = self._peaking_time + self._settings.flat_top - self._settings.sync_latency
+        late = self._peaking_time + self.settings.flat_top - self.settings.sync_latency
         times: NDArray[np.float64] = (records.ticks.astype(np.float64) + 0.5) * TICK - late
         return Events(times, records.channels)
 
@@ -275,9 +275,9 @@ class Eds:
             raise error.at(self.name, action) from None
 
     def _counts(self, reply: Packet, kinds: dict[dp5.Pid, int]) -> NDArray[np.int64]:
-        if kinds[reply.pid] != self._settings.channels:
+        if kinds[reply.pid] != self.settings.channels:
             raise WireError(
-                f"sent {kinds[reply.pid]} channels; {self._settings.channels} are set",
+                f"sent {kinds[reply.pid]} channels; {self.settings.channels} are set",
                 device=self.name,
                 action="spectrum",
             )

@@ -10,7 +10,7 @@ from drivers.links.exchange import Exchange
 from drivers.wire import dp5
 from drivers.wire.dp5 import Ack, Packet, Repeat, Request
 
-STALE_PACKETS = 8  # late answers read before the line is given up
+STALE_PIECES = 64  # read before the line is given up; the longest late answer comes in 48 datagrams
 _ACK = 0xFF
 
 
@@ -68,13 +68,13 @@ class Dp5Line:
     def _forget_late_answers(self) -> None:
         echo = self._echo()
         self._exchange.put(dp5.ECHO.packet(echo).encode())
-        for _ in range(STALE_PACKETS):
+        for _ in range(STALE_PIECES):
             try:
                 if self._exchange.take("resync") == Packet(dp5.ECHO_REPLY, echo):
                     return
             except WireError:
                 self._exchange.splitter.reset()  # a late or broken piece: the echo comes behind it
-        raise WireError(f"{STALE_PACKETS} packets came, none of them its echo")
+        raise WireError(f"{STALE_PIECES} pieces came, none of them its echo")
 
     def _unbelieved(self, action: str, what: str) -> WireError:
         self._exchange.doubt()

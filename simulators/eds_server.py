@@ -170,7 +170,7 @@ class EdsServer:
         return Packet(dp5.LIST_FULL_REPLY if lost else dp5.LIST_REPLY, encode_words(words))
 
     def _status(self) -> Status:
-        milliseconds = int(self._real * 1e3)
+        milliseconds = int(self._real * 1e3 + 1e-6)  # a sum of floats may fall short of its last millisecond
         return Status(
             fast=self._fast & 0xFFFFFFFF,
             slow=self._slow & 0xFFFFFFFF,
