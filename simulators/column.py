@@ -31,8 +31,9 @@ _PARKED = 1.0  # s of a parked beam charged and shone on at a time
 class Column:
     """One focused electron beam over the lamella; its field is centred on the middle of the interphase at first light.
 
-    current: true, A.  field: true width of the scan field, m. Dark field: 1 - exp(-sum of n t sigma), incoherent, with
-    sigma of physics/elastic.py, blurred by the probe and its spread; then electrons are counted one by one.
+    current: true, A.  field: true width of the scan field, m.
+    Dark field: 1 - exp(-sum of n t sigma), incoherent, with sigma of physics/elastic.py, blurred by the probe and its
+    spread; then electrons are counted one by one.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Column:
         self._lamella, self._received, self._drift, self._ice, self._eds = lamella, received, drift, ice, eds
         self._energy, self._probe = optics.beam_energy, optics.probe_fwhm / FWHM
         self._losses = {element: loss.critical for element, loss in losses.loss.items() if element in lamella.areal}
-        self._current, self._field, self._random = current, field, random
+        self.current, self._field, self._random = current, field, random
         self._selected: Beam = "electron"
         self._last = 0.0, 0.0, -1.0  # u, v of the last pixel and when it ended
         self._dark_counts = float(constants("column")["dark_counts"])
@@ -107,7 +108,7 @@ class Column:
         """Lose this fraction of the current, 0 to 1."""
         if not 0.0 <= fraction <= 1.0:
             raise ValueError(f"a beam cannot lose {fraction} of its current")
-        self._current *= 1.0 - fraction
+        self.current *= 1.0 - fraction
 
     def _expose(
         self,
@@ -121,7 +122,7 @@ class Column:
     ) -> Array:
         """A run of pixels during which the lamella stands still to a fifth of a nanometre."""
         x, y = scan_x - moved[0], scan_y - moved[1]
-        electrons = self._current * dwell / e
+        electrons = self.current * dwell / e
         before = self._received.at(x, y)
         middle = len(x) // 2
         self._received.deposit(
@@ -165,5 +166,5 @@ class Column:
         extra = np.zeros(len(u))
         if len(starts) > 0:
             lengths = np.diff(starts, append=len(u))
-            extra[starts[0] :] = np.repeat(self._current * self._way_back / e / lengths, lengths)
+            extra[starts[0] :] = np.repeat(self.current * self._way_back / e / lengths, lengths)
         return extra

@@ -117,7 +117,7 @@ def _below(edge: Array, width: float, probe: float) -> Array:
     """Share of an interval around 0, smeared by a Gaussian, that lies below each edge."""
     if probe == 0.0:
         return np.clip(edge / width + 0.5, 0.0, 1.0) if width > 0.0 else (edge > 0.0).astype(np.float64)
-    if width == 0.0:
+    if width < 1e-3 * probe:  # its own width would drown in rounding
         return np.asarray(0.5 * (1.0 + erf(edge / (probe * np.sqrt(2.0)))))
     low, high = (edge - width / 2.0) / probe, (edge + width / 2.0) / probe
     return np.asarray((_ramp(high) - _ramp(low)) * probe / width)

@@ -50,18 +50,19 @@ class Relief:
 class Lamella:
     """Columns of atoms through the slab, on a fine grid along x that the relief of the interface shifts from y to y.
 
+    reach: how far from the middle of the interphase the lamella is worked out, m; beyond, it goes on as it ends.
     middle: x where the scan field is centred at first light.  areal: element -> atoms per m^2 at each place of the
     grid, seen edge-on with the interface's inclination and roughness, without ice, before any loss.  inside: 1 in the
     lamella, 0 in the vacuum around it.
     """
 
-    def __init__(self, sample: Sample, optics: Optics, random: np.random.Generator) -> None:
+    def __init__(self, sample: Sample, optics: Optics, reach: float, random: np.random.Generator) -> None:
         bounds = sample.bounds()
         environment, interphase = sample.environment, sample.interphase
         self.middle = sample.middle
         self.thickness = environment.lamella_thickness
-        self._origin = float(bounds[0]) - _BEYOND
-        x = np.arange(self._origin, float(bounds[-1]) + _BEYOND, STEP)
+        self._origin = max(float(bounds[0]) - _BEYOND, self.middle - reach)
+        x = np.arange(self._origin, min(float(bounds[-1]) + _BEYOND, self.middle + reach), STEP)
         self._last = len(x) - 1
         self._relief = Relief.of(interphase, self.thickness, random)
         self._slant = abs(float(np.tan(interphase.inclination))) * self.thickness if interphase else 0.0
@@ -76,7 +77,7 @@ class Lamella:
         ):
             for element, density in film.number_densities.items():
                 columns[element] = columns.get(element, 0.0) + density * depth
-        self.areal = {element: self._through(column) for element, column in sorted(columns.items())}
+        self.areal = {element: self._through(column) for element, column in sorted(columns.items()) if np.any(column)}
         self.inside = self._through(within)
         spread = broadening(material("LiPON"), optics.beam_energy, self.thickness)
         self._blur = float(np.hypot(optics.probe_fwhm, spread)) / FWHM / STEP

@@ -25,15 +25,20 @@ from simulators.xrays import Eds
 class Truth:
     """What no wire tells: read by tests, never by a server.
 
-    beam_current: A, at the sample.  scan_scale: true over nominal width of the scan field.
+    scan_scale: true over nominal width of the scan field.
     """
 
-    beam_current: float
     scan_scale: float
+    _column: Column
     _received: FluenceMap
     _drift: Drift
     _ice: Ice
     _cryostat: Cryostat
+
+    @property
+    def beam_current(self) -> float:
+        """True current at the sample, A."""
+        return self._column.current
 
     def fluence(self) -> Fluence:
         """Expected fluence received so far, m^-2, on the 4 nm grid of the lamella frame."""
@@ -85,7 +90,7 @@ class World:
         ice = Ice(sample.environment, self.cryostat)
         received = FluenceMap()
         drift = Drift(sample.environment.drift, holder)
-        lamella = Lamella(sample, optics, geometry)
+        lamella = Lamella(sample, optics, full_field, geometry)  # twice the field: the lamella drifts
         self.eds = Eds(lamella, optics, photons)
         self.column = Column(
             lamella,
@@ -100,7 +105,7 @@ class World:
             random=shots,
         )
         self.faults = Faults(self.cryostat, self.column)
-        self.truth = Truth(true_current, scan_scale, received, drift, ice, self.cryostat)
+        self.truth = Truth(scan_scale, self.column, received, drift, ice, self.cryostat)
         self.processes: list[Callable[[float], None]] = [ice.advance, self.cryostat.advance]
         self._wiring = tuple(wiring)
         self._listeners: dict[str, list[Callable[[float, bool], None]]] = {}

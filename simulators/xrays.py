@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 _TOP = 40e3  # eV; above, the silicon is transparent and no pulse processor of this kind looks
 _CONTINUUM = np.geomspace(100.0, _TOP, 600)
-_UNHEARD = 4_000_000  # photons kept while nobody reads them
+_UNHEARD = 2_000_000  # photons kept while nobody reads them
 
 
 @dataclass(frozen=True)
