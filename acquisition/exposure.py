@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 from acquisition.budget import Aim
 from acquisition.control import RunControl
 from acquisition.ledger import Ledger
-from drivers.errors import DeviceError
 from drivers.ticket import Frame, Ticket
 
 LISTEN = 0.25  # s; the longest bounded read of one listener
-LATE = 2.0  # s past its last pixel after which a frame is called stalled
-UNWORTHY = 1.0  # s; a pass that ends sooner than this is finished before a pause
 
 
 class Beam(Protocol):
@@ -32,18 +29,13 @@ class Beam(Protocol):
     def finished(self) -> bool:
         """True when every pixel came and the beam is known to be blanked."""
 
-    def stop(self) -> int:
-        """End the frame, blank, confirm; pixels known to be delivered."""
-
 
 @dataclass(frozen=True)
 class Delivered:
-    """What an exposure gave: pixels, fluence charged (upper bound, m^-2), how long it took, s, and if it is whole."""
+    """What an exposure gave: the fluence charged (upper bound, m^-2) and how long it took, s."""
 
-    pixels: int
     charged: float
     seconds: float
-    whole: bool
 
 
 def expose(
@@ -55,40 +47,27 @@ def expose(
     pixels: Callable[[int, NDArray[np.uint16]], None],
     listeners: Sequence[Callable[[], None]] = (),
 ) -> Delivered:
-    """Run one frame on its ticket, hand pixels and listeners their data, and settle what was delivered.
+    """Run one frame on its ticket, hand pixels and listeners their data, and settle it.
 
     pixels: called with the index of the first pixel and the new ones.  listeners: bounded reads of the devices that
-    hear the frame.  When a pause is asked for, a pass that would last longer is stopped and blanked.  If anything is
-    raised the ticket stays unsettled and counts in full. Raises DeviceError when the frame stalls.
+    hear the frame.  A frame is finite and cannot be cut short in the box, so a pause waits for its end; whatever is
+    raised leaves the ticket unsettled, and it counts in full.
     """
-    frame, clock = ticket.frame, control.clock
-    began = clock.now()
-    heard = began
-    beam.start(frame, ticket)
-    got = 0
+    clock = control.clock
+    began, got = clock.now(), 0
+    beam.start(ticket.frame, ticket)
     while not beam.finished():
         values = beam.read(LISTEN)
         if values.size:
             pixels(got, values)
             got += values.size
-            heard = clock.now()
         for listen in listeners:
             listen()
         control.poll()
-        left = began + frame.seconds - clock.now()
-        if control.pause_asked and left > UNWORTHY:
-            known = beam.stop()
-            elapsed = clock.now() - began
-            reached = min(frame.count, max(known, got, int(elapsed / frame.dwell) + 1))
-            return Delivered(got, ledger.settle(ticket, pixels=reached), elapsed, whole=False)
-        if clock.now() - max(heard, began + min(frame.seconds, frame.pixels[0] * frame.dwell)) > LATE + frame.dwell:
-            raise DeviceError(
-                f"stalled after {got} of {frame.count} pixels; nothing came for {clock.now() - heard:.1f} s",
-                device="scan",
-                action="expose",
-                way_out="The exposure counts in full. Look at the scan box, then resume the run.",
-            )
-    return Delivered(got, ledger.settle(ticket, pixels=frame.count), clock.now() - began, whole=got == frame.count)
+    rest = beam.read(0.0)
+    if rest.size:
+        pixels(got, rest)
+    return Delivered(ledger.settle(ticket), clock.now() - began)
 
 
 class Tracker:
@@ -109,9 +88,13 @@ class Tracker:
 
     def sighted(self, moved: tuple[float, float], now: float) -> None:
         """A registration found the sample moved by (x, y), m, from where it was believed."""
-        self._offset = (self._offset[0] + moved[0], self._offset[1] + moved[1])
-        self._sighted = now
+        self.recall((self._offset[0] + moved[0], self._offset[1] + moved[1]), now)
 
     def first_light(self, now: float) -> None:
         """The first exposure fixes the frame: where it hits is the origin, whatever moved before."""
-        self._sighted = now
+        self.recall((0.0, 0.0), now)
+
+    def recall(self, offset: tuple[float, float], then: float) -> None:
+        """Take up what was known at an earlier time."""
+        self._offset = offset
+        self._sighted = then

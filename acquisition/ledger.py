@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 from acquisition.budget import Aim, Area, BeamBelief, Books
@@ -75,42 +74,21 @@ class Ledger(Books):
         self._spent.add(ticket.exposure_id)
         self._note("begin", {"exposure_id": ticket.exposure_id})
 
-    def settle(self, ticket: Ticket, *, pixels: int) -> float:
-        """Give back what was not delivered: the beam was on `pixels` at most. Returns the fluence charged, m^-2.
-
-        Within the delivered part of the frame the charge stays in full; only rows the beam certainly never reached
-        are given back.
-        """
+    def settle(self, ticket: Ticket) -> float:
+        """Close a reservation that was delivered whole and is known to be blanked; the fluence charged, m^-2."""
         reserved = self._open.get(ticket.exposure_id)
         if reserved is None:
             raise TicketError(f"ticket {ticket.exposure_id} is not open", device="ledger")
-        settled = self._passport.append(
-            "settle",
-            exposure_id=ticket.exposure_id,
-            pixels=pixels,
-            where=_reached(ticket.frame, reserved["where"], pixels),
-            fluence=reserved["fluence"] if pixels else 0.0,
-        )
+        settled = self._passport.append("settle", exposure_id=ticket.exposure_id, fluence=reserved["fluence"])
         self._take_in(settled)
         self._note("settle", settled)
         return float(settled["fluence"])
 
     def _take_in(self, entry: Entry) -> None:
-        """Book a reservation in full; a settlement replaces it by what was delivered."""
+        """Book a reservation in full; one that is never settled stays as it is, for ever."""
         if entry["kind"] == "reserve":
             self.map.add(Rectangle(*entry["where"]), entry["fluence"])
             self._open[entry["exposure_id"]] = entry
         elif entry["kind"] == "settle":
-            reserved = self._open.pop(entry["exposure_id"])
+            del self._open[entry["exposure_id"]]
             self._spent.add(entry["exposure_id"])
-            if (entry["fluence"], entry["where"]) != (reserved["fluence"], reserved["where"]):
-                self.map.add(Rectangle(*reserved["where"]), -reserved["fluence"])
-                self.map.add(Rectangle(*entry["where"]), entry["fluence"])
-
-
-def _reached(frame: Frame, where: list[float], pixels: int) -> list[float]:
-    """The part of a footprint (left, top, right, bottom) that the first `pixels` pixels can have touched."""
-    left, top, right, bottom = where
-    if 0 < pixels < frame.count:
-        bottom -= (frame.pixels[1] - math.ceil(pixels / frame.pixels[0])) * frame.pitch[1]
-    return [left, top, right, bottom]

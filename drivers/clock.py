@@ -24,9 +24,10 @@ class Clock(Protocol):
 class VirtualClock:
     """Rig time that costs nothing: `sleep` moves it at once."""
 
-    def __init__(self, started: datetime | None = None) -> None:
+    def __init__(self, started: datetime | None = None, elapsed: float = 0.0) -> None:
+        """started: the date at 0 s.  elapsed: where the clock stands, s; a resumed run goes on where it was."""
         self._started = started or datetime.now(UTC)
-        self._now = 0.0
+        self._now = elapsed
 
     def now(self) -> float:
         return self._now
@@ -43,7 +44,8 @@ class VirtualClock:
 class RealClock:
     """Wall time, optionally `speed` times as fast for simulated devices on real ports."""
 
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self, speed: float = 1.0, started: datetime | None = None) -> None:
+        """started: the date from which seconds are counted, for a run that is gone on with; now where left out."""
         if not 0.0 < speed < 1e6:
             raise ValueError(f"clock speed {speed} must lie between 0 and 1e6")
         self.speed = speed

@@ -1,0 +1,255 @@
+"""What a step works with: the rig, the ledger, the record and the people watching."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acquisition.chain import Chain, Entry
+from acquisition.control import RunControl, Trip
+from acquisition.datafile import About, DataFile
+from acquisition.engine import Execution, Result
+from acquisition.exposure import Tracker
+from acquisition.ledger import Ledger
+from drivers.errors import LimitError
+from drivers.rigfile import Position
+from drivers.ticket import Frame, Ticket
+from protocols.rig import Rig
+from protocols.steps.base import Step, StepError
+
+if TYPE_CHECKING:
+    from protocols.recipe import Recipe
+
+COLD_MARGIN = 3.0  # K above the temperature that is kept from which the beam waits
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for whoever watches: step number, its name, how far (0 to 1), and what it does."""
+
+    step: int
+    do: str
+    fraction: float
+    text: str
+    area: str | None
+
+
+@dataclass
+class Bench:
+    """Everything one run has on the table.
+
+    places: of the areas.  report: told of progress.  seconds_left: what the steps after each are planned to take.
+    """
+
+    rig: Rig
+    ledger: Ledger
+    control: RunControl
+    journal: Chain
+    tracker: Tracker
+    folder: Path
+    recipe: Recipe
+    run_id: str
+    begun: datetime
+    places: dict[str, Position]
+    report: Callable[[Progress], None]
+    remember: Callable[[], None]
+    kept_cold_at: float | None = None
+    attempts: dict[int, int] = field(default_factory=dict)
+
+    def perform(self, execution: Execution) -> Result:
+        """Do one execution of a step; the engine journals around it."""
+        step = execution.step
+        assert isinstance(step, Step)
+        result = step.run(StepRun(self, execution))
+        self.remember()
+        return result
+
+    def look_at_cold(self) -> Trip | None:
+        """The watch on the sample's temperature, from the end of the first cool-down on."""
+        if self.kept_cold_at is None:
+            return None
+        kelvin = self.rig.cryostat.temperature()
+        ceiling = self.rig.file.sample_ceiling
+        if not kelvin <= ceiling:
+            return Trip(f"the stage is at {kelvin:.1f} K, above the sample's ceiling of {ceiling:g} K", latch=True)
+        if not kelvin <= self.kept_cold_at + COLD_MARGIN:
+            return Trip(f"the stage is at {kelvin:.1f} K instead of {self.kept_cold_at:g} K", latch=False)
+        return None
+
+
+class StepRun:
+    """The bench as one execution of a step sees it."""
+
+    def __init__(self, bench: Bench, execution: Execution) -> None:
+        self._bench = bench
+        self.execution = execution
+        bench.attempts[execution.ordinal] = sum(
+            1 for e in bench.journal.entries if e["kind"] == "step" and e["ordinal"] == execution.ordinal
+        )
+
+    @property
+    def rig(self) -> Rig:
+        """The open rig."""
+        return self._bench.rig
+
+    @property
+    def ledger(self) -> Ledger:
+        """The dose ledger of the sample."""
+        return self._bench.ledger
+
+    @property
+    def control(self) -> RunControl:
+        """The run's state; drivers and exposures poll it."""
+        return self._bench.control
+
+    @property
+    def tracker(self) -> Tracker:
+        """Where the sample stands in the scan field."""
+        return self._bench.tracker
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """What the recipe says the sample is made of."""
+        return self._bench.recipe.heading.elements
+
+    def wait(self, seconds: float) -> None:
+        """The control wait."""
+        self._bench.control.wait(seconds)
+
+    def progress(self, fraction: float, text: str, area: str | None = None) -> None:
+        """Tell whoever watches."""
+        self._bench.report(Progress(self.execution.ordinal, self.execution.step.do, fraction, text, area))
+
+    def keep_cold(self, kelvin: float) -> None:
+        """From now on the run watches that the sample stays at this temperature, K."""
+        self._bench.kept_cold_at = kelvin
+
+    def note(self, kind: str, **facts: Any) -> Entry:
+        """Write into the journal, durably."""
+        entry = self._bench.journal.append(kind, ordinal=self.execution.ordinal, t=self._now(), **facts)
+        self._bench.remember()
+        return entry
+
+    def area(self, name: str | None) -> str:
+        """The area a step means: the one it names, or where the scan field was moved to; raises StepError."""
+        if name is None:
+            moved = self.latest("move_stage")
+            if moved is None:
+                raise StepError(f"{self.execution.step.do}: names no area, and the scan field was not moved to one.")
+            name = str(moved["to"])
+        if name not in self._bench.places:
+            raise StepError(
+                f'{self.execution.step.do}: area "{name}" has no place. Known: {sorted(self._bench.places)}.'
+            )
+        return name
+
+    def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: float) -> Frame:
+        """The frame over an area, moved along with the sample, as the scan box will really do it."""
+        (x, y), (dx, dy) = self._bench.places[area].at, self.tracker.aim(self._now()).offset
+        try:
+            return self.rig.scan.commanded(Frame((x + dx, y + dy), size, pixels, dwell))
+        except LimitError as error:
+            raise error.at("scan", self.execution.step.do) from None
+
+    def require(self, area: str, frame: Frame, passes: int) -> None:
+        """Refuse now what would not fit the budget later; raises BudgetError."""
+        aim = self.tracker.aim(self._now())
+        self.ledger.require(area, frame, aim, passes=passes, step=self.execution.step.do)
+
+    def reserve(self, area: str, frame: Frame, index: int) -> Ticket:
+        """A ticket for one pass."""
+        attempt = self._bench.attempts[self.execution.ordinal]
+        exposure = f"{self._bench.run_id[:8]}-{self.execution.ordinal:04d}-{attempt}-{index:04d}"
+        aim = self.tracker.aim(self._now())
+        if not self._exposed_before():
+            self.tracker.first_light(self._now())
+        ticket = self.ledger.reserve(area, frame, aim, exposure, step=self.execution.step.do)
+        for notice in self.ledger.notices():
+            self.progress(0.0, f"note: {notice}", area)
+        return ticket
+
+    def latest(self, do: str) -> Result | None:
+        """The result of the last finished step of a name, or None."""
+        named = {e["ordinal"] for e in self._bench.journal.entries if e["kind"] == "step" and e["do"] == do}
+        results = [e["result"] for e in self._bench.journal.entries if e["kind"] == "result" and e["ordinal"] in named]
+        done = [r for r in results if not r.get("skipped")]
+        return dict(done[-1]) if done else None
+
+    def entries(self, kind: str) -> list[Entry]:
+        """The journal's entries of a kind."""
+        return [entry for entry in self._bench.journal.entries if entry["kind"] == kind]
+
+    def latest_file(self) -> str:
+        """Name of the file that the last execution of this very step began; raises StepError."""
+        names = [str(e["name"]) for e in self.entries("file") if e["ordinal"] == self.execution.ordinal]
+        if not names:
+            raise StepError(f"{self.execution.step.do}: was torn before it began a file; use --redo instead.")
+        return names[-1]
+
+    def sighted(self, moved: tuple[float, float]) -> None:
+        """A registration found the sample moved by (x, y), m, from where it was believed; journalled."""
+        self.tracker.sighted(moved, self._now())
+        self.note("sighted", offset=self.tracker.aim(self._now()).offset)
+
+    def path(self, name: str) -> Path:
+        """A file of the run by the name results give it."""
+        return self._bench.folder / name
+
+    def new_file(self, title: str) -> tuple[str, DataFile]:
+        """Open this execution's data file; gives its name within the run folder, too."""
+        step, ordinal = self.execution.step, self.execution.ordinal
+        attempt = self._bench.attempts[ordinal]
+        again = f"-{attempt}" if attempt > 1 else ""
+        name = f"data/{ordinal:04d}-{step.do}{again}.nxs"
+        self.path(name).parent.mkdir(exist_ok=True)
+        self.note("file", name=name)
+        return name, DataFile.create(self.path(name), self._about(title))
+
+    def _about(self, title: str) -> About:
+        bench, recipe, rig = self._bench, self._bench.recipe, self._bench.rig
+        step = self.execution.step
+        calibration = rig.file.calibrations.beam_current
+        state = rig.status()
+        return About(
+            title=title,
+            step=step.do,
+            ordinal=self.execution.ordinal,
+            run_id=bench.run_id,
+            started=rig.clock.utc(),
+            sample=recipe.heading.sample,
+            atom_types=recipe.heading.elements,
+            sample_thickness=None,
+            simulated=rig.file.simulated,
+            recipe_name=recipe.heading.name,
+            recipe_text=recipe.text,
+            recipe_sha256=recipe.sha256,
+            recipe_type="text/x-python" if recipe.steps is None else "text/x-yaml",
+            rig_name=rig.file.name,
+            rig_text=rig.text,
+            requested=step.parameters(),
+            state=state,
+            versions=versions(),
+            passport_sha256=bench.ledger.passport_sha256,
+            command_line=f"cryolift {' '.join(sys.argv[1:])}",
+            optics=rig.file.optics,
+            beam_current=calibration.value,
+            beam_current_uncertainty=calibration.uncertainty,
+            stage_temperature=rig.cryostat.temperature(),
+        )
+
+    def _exposed_before(self) -> bool:
+        return any(entry["kind"] == "reserve" for entry in self._bench.journal.entries)
+
+    def _now(self) -> float:
+        return round(self.rig.clock.now(), 6)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the programs whose behaviour a file depends on."""
+    names = ("cryolift", "numpy", "scipy", "h5py", "hdf5plugin", "xraylib", "pydantic", "pint")
+    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}

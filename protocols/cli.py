@@ -1,0 +1,313 @@
+"""The command line: every command with an example, a failure in one or two plain lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from acquisition.chain import Chain, ChainError, read_chain
+from acquisition.control import State
+from acquisition.engine import Decision, RecipeDiverged, TornStep
+from drivers.clock import VirtualClock
+from drivers.errors import Aborted, RigError
+from physics.units import UnitError
+from protocols.check import check as dry_run
+from protocols.display import Display
+from protocols.doctor import examine
+from protocols.plan import Finding
+from protocols.recipe import RecipeError, describe_shipped, load_recipe
+from protocols.rig import RigFileError, RigText, load_rig, read_rig
+from protocols.runner import Job, RunError, begin, carry_out, preflight
+from protocols.show import show_path
+from protocols.steps.base import StepError
+
+DONE, FAILED, USAGE, ABORTED, TORN = 0, 1, 2, 3, 4
+EXPECTED = (
+    RecipeError,
+    RigFileError,
+    RunError,
+    StepError,
+    RigError,
+    UnitError,
+    ChainError,
+    RecipeDiverged,
+    OSError,
+)
+
+app = typer.Typer(
+    name="cryolift",
+    help="Cut, lift out, thin, image and map a beam-sensitive sample inside a dose budget.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+console = Console(highlight=False, soft_wrap=True)
+problems = Console(stderr=True, highlight=False, soft_wrap=True)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
+RigName = Annotated[str, typer.Option("--rig", help="A rig file, or the name of a shipped rig.")]
+SampleFile = Annotated[Path | None, typer.Option("--sample", help="Sample file of a simulated rig.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the simulated world.", min=0)]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder [default: runs/<date>-<recipe>].")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Remainder = Annotated[int | None, typer.Option(metavar="STEP", help="Deliver only what the torn step did not.")]
+Redo = Annotated[int | None, typer.Option(metavar="STEP", help="Do the torn step again from its start.")]
+Skip = Annotated[int | None, typer.Option(metavar="STEP", help="Leave the torn step as it is.")]
+NewRecipe = Annotated[
+    str | None, typer.Option("--recipe", metavar="NEW", help="A recipe with the same finished steps.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of a failure.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    rig: RigName = "bench",
+    sample: SampleFile = None,
+    seed: Seed = 1,
+    out: Out = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before moving a real instrument.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Do a recipe. Example: cryolift run dose-limited-map --seed 1"""
+    with _plainly(debug):
+        job = _job(recipe, load_rig(rig), sample, seed, out)
+        findings = preflight(job)
+        if findings:
+            _reject(findings)
+        if not job.rig.model.simulated and not yes:
+            _confirm(job)
+        begin(job)
+        raise typer.Exit(_carry_out(job, None))
+
+
+@app.command()
+def check(
+    recipe: RecipeName,
+    rig: RigName = "bench",
+    sample: SampleFile = None,
+    seed: Seed = 1,
+    out: Out = None,
+    debug: Debug = False,
+) -> None:
+    """Dry run: plan, then the whole recipe on the simulated rig. Example: cryolift check dose-limited-map"""
+    with _plainly(debug):
+        job = _job(recipe, load_rig(rig), sample, seed, out)
+        report = dry_run(job, Display(console, job))
+        for finding in report.findings:
+            problems.print(_line(finding))
+        verdict = "rejected" if report.findings else "clean"
+        console.print(f"{job.recipe.heading.name}: {verdict}. {job.folder / 'check.html'}")
+        raise typer.Exit(FAILED if report.findings else DONE)
+
+
+@app.command()
+def resume(
+    folder: RunFolder,
+    remainder: Remainder = None,
+    redo: Redo = None,
+    skip: Skip = None,
+    recipe: NewRecipe = None,
+    debug: Debug = False,
+) -> None:
+    """Go on with a run: paused, aborted or killed. Example: cryolift resume runs/night --remainder 5"""
+    with _plainly(debug):
+        chosen = [
+            (number, decision)
+            for number, decision in ((remainder, Decision.REMAINDER), (redo, Decision.REDO), (skip, Decision.SKIP))
+            if number is not None
+        ]
+        if len(chosen) > 1:
+            raise typer.BadParameter("say one of --remainder, --redo and --skip")
+        if _is_paused(folder):
+            (folder / "control" / "continue").touch()
+            console.print(f"{folder}: told to go on")
+            raise typer.Exit(DONE)
+        raise typer.Exit(_carry_out(_begun(folder, recipe), chosen[0] if chosen else None))
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A run folder or a .nxs file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """What was done, at what dose. Example: cryolift show runs/night"""
+    with _plainly(debug):
+        show_path(path, console, as_json=as_json)
+
+
+@app.command()
+def recipes() -> None:
+    """Shipped recipes, one line each. Example: cryolift recipes"""
+    for name, title in describe_shipped():
+        console.print(f"{name:24} {title}")
+
+
+@app.command()
+def doctor(rig: RigName = "bench", debug: Debug = False) -> None:
+    """Versions, which code runs, can every device be reached. Example: cryolift doctor --rig bench"""
+    with _plainly(debug):
+        raise typer.Exit(DONE if examine(load_rig(rig), console) else FAILED)
+
+
+@app.command()
+def safe(rig: RigName = "bench", debug: Debug = False) -> None:
+    """Blank, stop, hold; nothing else. Example: cryolift safe --rig my-rig.yaml"""
+    with _plainly(debug):
+        raise typer.Exit(DONE if examine(load_rig(rig), console, only_safe=True) else FAILED)
+
+
+@app.command()
+def pause(folder: RunFolder) -> None:
+    """Ask a running run to pause, blanked, at the next safe point. Example: cryolift pause runs/night"""
+    _request(folder, "pause")
+
+
+@app.command()
+def abort(folder: RunFolder) -> None:
+    """Ask a running run to stop, blanked. Example: cryolift abort runs/night"""
+    _request(folder, "abort")
+
+
+@app.command()
+def blank(folder: RunFolder) -> None:
+    """Ask a running run to blank the beam and pause. Example: cryolift blank runs/night"""
+    _request(folder, "blank")
+
+
+@app.command()
+def answer(folder: RunFolder, text: Annotated[str, typer.Argument(metavar="TEXT")]) -> None:
+    """Answer what a run waits for. Example: cryolift answer runs/night "go on" """
+    _request(folder, "answer", text)
+
+
+@app.command()
+def reset(
+    folder: RunFolder,
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who looked.")],
+    reason: Annotated[str, typer.Option(help="What was found.")],
+) -> None:
+    """Clear a tripped interlock. Example: cryolift reset runs/night --by "A. Operator" --reason "LN2 refilled" """
+    with _plainly(False):
+        latch = folder / "control" / "latched"
+        if not latch.exists():
+            raise RunError(f"{folder}: no interlock is latched.")
+        journal = Chain(folder / "journal.jsonl")
+        journal.append("reset", by=by, reason=reason)
+        journal.close()
+        latch.unlink()
+        console.print(f"{folder}: reset; `cryolift resume {folder}` goes on")
+
+
+@app.command()
+def sample(
+    what: Annotated[str, typer.Argument(metavar="show", help="show: what the sample has received.")],
+    passport: Annotated[Path, typer.Argument(metavar="PASSPORT", help="A sample's passport file.")],
+) -> None:
+    """The sample's dose passport. Example: cryolift sample show runs/night/wafer-7_lamella-2.passport.jsonl"""
+    with _plainly(False):
+        if what != "show":
+            raise typer.BadParameter('only "show" is known')
+        for entry in read_chain(passport):
+            console.print_json(json.dumps(entry))
+
+
+def main() -> None:
+    """Entry point of the `cryolift` command."""
+    app()
+
+
+def _job(name: str, rig: RigText, sample_file: Path | None, seed: int, out: Path | None) -> Job:
+    recipe = load_recipe(name)
+    if sample_file is not None and not rig.model.simulated:
+        raise typer.BadParameter("--sample belongs to a simulated rig; a real one has its own sample")
+    date = VirtualClock().utc().strftime("%Y-%m-%d-%H%M%S")
+    return Job(recipe, rig, seed, sample_file, out or Path("runs") / f"{date}-{Path(recipe.file_name).stem}")
+
+
+def _begun(folder: Path, other_recipe: str | None) -> Job:
+    journal = folder / "journal.jsonl"
+    if not journal.is_file():
+        raise RunError(f"{folder} is not a run folder: it has no journal.jsonl.")
+    first = read_chain(journal)[0]
+    kept = next(path for path in (folder / "recipe.py", folder / "recipe.yaml") if path.is_file())
+    recipe = load_recipe(other_recipe or str(kept))
+    rig = read_rig((folder / "rig.yaml").read_text(encoding="utf-8"), "rig.yaml")
+    sample_file = folder / "sample.yaml"
+    return Job(recipe, rig, first["seed"], sample_file if sample_file.is_file() else None, folder)
+
+
+def _carry_out(job: Job, decision: tuple[int, Decision] | None) -> int:
+    with Display(console, job) as display:
+        try:
+            state = carry_out(job, display.watching(), decision=decision)
+        except TornStep as torn:
+            display.problem(str(torn))
+            return TORN
+        except Aborted as aborted:
+            display.problem(str(aborted))
+            return ABORTED
+    show_path(job.folder, console, as_json=False)
+    return DONE if state is State.DONE else FAILED
+
+
+def _confirm(job: Job) -> None:
+    console.print(f"This moves the real rig {job.rig.model.name}:")
+    for name, entry in job.rig.model.devices.items():
+        console.print(f"  {name}: {entry.driver} at {entry.link}")
+    if typer.prompt("Type the rig's name to go on") != job.rig.model.name:
+        raise RunError("that is not the rig's name; nothing was moved.")
+
+
+def _reject(findings: list[Finding]) -> NoReturn:
+    for finding in findings:
+        problems.print(_line(finding))
+    raise typer.Exit(FAILED)
+
+
+def _line(finding: Finding) -> str:
+    return f"step {finding.step} ({finding.do}): {finding.what}"
+
+
+def _is_paused(folder: Path) -> bool:
+    if not (folder / "journal.jsonl").is_file():
+        return False
+    states = [e["state"] for e in read_chain(folder / "journal.jsonl") if e["kind"] in ("state",)]
+    ended = read_chain(folder / "journal.jsonl")[-1]["kind"] == "end"
+    return bool(states) and states[-1] == State.PAUSED and not ended
+
+
+def _request(folder: Path, name: str, text: str = "") -> None:
+    with _plainly(False):
+        if not (folder / "control").is_dir():
+            raise RunError(f"{folder} is not a run folder: it has no control/.")
+        part = folder / "control" / f"{name}.part"
+        part.write_text(text, encoding="utf-8")
+        part.replace(folder / "control" / name)
+        console.print(f"{folder}: asked to {name}")
+
+
+class _plainly:  # noqa: N801  (reads as a phrase: with _plainly(debug))
+    """Turn expected failures into one or two plain lines and an exit code."""
+
+    def __init__(self, debug: bool) -> None:
+        self._debug = debug
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, EXPECTED) and not self._debug:
+            problems.print(str(error))
+            sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

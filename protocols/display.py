@@ -1,0 +1,119 @@
+"""What an operator sees while a recipe runs: the step, the area, dose spent and left, time left."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from acquisition.control import State
+from drivers.clock import wall_seconds
+from physics.dose import E_PER_A2
+from physics.units import show
+from protocols.bench import Bench, Progress
+from protocols.plan import StepPlan
+from protocols.runner import Job, Watching, planned
+
+UNIT = "e/A^2"
+REFRESH = 0.1  # s of wall time between pictures
+
+
+class Display:
+    """A live table on a terminal; one line a step where the output is kept in a file."""
+
+    def __init__(self, console: Console, job: Job) -> None:
+        self._console = console
+        self._job = job
+        self._plans: list[StepPlan] = planned(job)
+        self._bench: Bench | None = None
+        self._now = Progress(0, "", 0.0, "opening the rig", None)
+        self._state = State.IDLE
+        self._drawn = 0.0
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def watching(self) -> Watching:
+        """What the runner tells the display."""
+        return Watching(progress=self._progress, state=self._state_changed, opened=self._opened)
+
+    def problem(self, text: str) -> None:
+        """Print one plain line about what went wrong."""
+        self._console.print(text)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def _opened(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def _progress(self, progress: Progress) -> None:
+        fresh = progress.step != self._now.step
+        self._now = progress
+        if self._live is None:
+            if fresh:
+                self._console.print(f"step {progress.step} {progress.do}: {progress.text} ({self._time_left()} left)")
+        elif fresh or wall_seconds() - self._drawn > REFRESH:
+            self._draw()
+
+    def _state_changed(self, state: State, why: str) -> None:
+        self._state = state
+        if state not in (State.RUNNING, State.DONE):
+            self._console.print(f"{state}: {why}")
+        if self._live is not None:
+            self._draw()
+
+    def _draw(self) -> None:
+        assert self._live is not None
+        self._drawn = wall_seconds()
+        head = Text(
+            f"{self._job.recipe.heading.name} on {self._job.rig.model.name}   {self._state}   rig time left "
+            f"{self._time_left()}"
+        )
+        step = Table.grid(padding=(0, 2))
+        step.add_row(
+            f"step {self._now.step}" + (f" of {len(self._plans)}" if self._plans else ""),
+            self._now.do,
+            self._now.area or "",
+            ProgressBar(total=1.0, completed=self._now.fraction, width=30),
+            self._now.text,
+        )
+        self._live.update(Group(head, step, self._dose()), refresh=True)
+
+    def _dose(self) -> Table:
+        table = Table("area", "spent", "left", "budget", box=None, padding=(0, 2))
+        if self._bench is not None:
+            ledger = self._bench.ledger
+            for area in ledger.areas:
+                spent = ledger.spent(area.name)[0]
+                table.add_row(area.name, *(_round(each) for each in (spent, ledger.left(area.name), area.limit)))
+        return table
+
+    def _time_left(self) -> str:
+        """Planned rig time of what is still to come; unknown for a Python recipe."""
+        if not self._plans:
+            return "unknown"
+        number = max(self._now.step - 1, 0)
+        current = self._plans[number].seconds * (1.0 - self._now.fraction) if number < len(self._plans) else 0.0
+        return duration(current + sum(plan.seconds for plan in self._plans[number + 1 :]))
+
+
+def _round(fluence: float) -> str:
+    """To the electron: a display that jitters in its decimals cannot be read."""
+    return show(round(fluence / E_PER_A2) * E_PER_A2, UNIT)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 45 s, 12 min, 1 h 5 min."""
+    if seconds < 90.0:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60.0)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

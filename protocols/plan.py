@@ -1,0 +1,113 @@
+"""Looks through a recipe before anything moves: how long, how much dose where, and whether every budget holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from acquisition.budget import Aim, Books, BudgetError
+from drivers.errors import LimitError
+from drivers.rigfile import Position
+from drivers.ticket import Frame
+from physics.units import show
+from protocols.steps.base import Outlook, Step, StepError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that speaks against running the recipe: at which step (1 is the first), and what."""
+
+    step: int
+    do: str
+    what: str
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """What one step is planned to take: s of rig time and, by area, the fluence it adds at most, m^-2."""
+
+    do: str
+    seconds: float
+    dose: dict[str, float]
+
+
+class Plan:
+    """What steps may know when they are looked through: places, the dose of a frame, where the field stands."""
+
+    def __init__(self, places: dict[str, Position], books: Books, field: float) -> None:
+        self.places = places
+        self.books = books
+        self.field = field
+        self.here: str | None = None
+        self.maps: set[str] = set()
+
+    def area(self, name: str | None) -> str:
+        """The area a step means: the one it names, or where the field was moved to; raises StepError."""
+        area = name or self.here
+        if area is None:
+            raise StepError("names no area, and the scan field was not moved to one. Say `of: AREA`.")
+        if area not in self.places:
+            raise StepError(f'names area "{area}", which has no place. Known: {", ".join(sorted(self.places))}.')
+        return area
+
+    def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: float) -> Frame:
+        """A frame in the middle of an area; raises StepError when it leaves the scan field."""
+        centre = self.places[area].at
+        for where, extent in zip(centre, size, strict=True):
+            if not abs(where) + extent / 2 <= self.field / 2:
+                raise StepError(
+                    f'a frame of {show(extent, "nm")} at area "{area}" leaves the field of {show(self.field, "nm")}. '
+                    "Choose a smaller field or another place."
+                )
+        return Frame(centre, size, pixels, dwell)
+
+
+def look_through(steps: Sequence[Step], plan: Plan, margin: float) -> tuple[list[StepPlan], list[Finding]]:
+    """Book every exposure of every step in turn, as the ledger would; findings are empty when the recipe can run.
+
+    margin: how far off a place may be, m, as the run will assume.
+    """
+    plans: list[StepPlan] = []
+    findings: list[Finding] = []
+    for number, step in enumerate(steps, start=1):
+        try:
+            outlook = step.outlook(plan)
+            _book(outlook, plan.books, margin, step.do)
+        except (StepError, BudgetError, LimitError) as error:
+            findings.append(Finding(number, step.do, str(error)))
+            continue
+        plan.here = outlook.moves_to or plan.here
+        plan.maps.add(step.do)
+        dose = {e.area: plan.books.belief.highest_fluence(e.frame) * e.passes for e in outlook.exposures}
+        plans.append(StepPlan(step.do, outlook.seconds, dose))
+    return plans, findings
+
+
+def _book(outlook: Outlook, books: Books, margin: float, step: str) -> None:
+    for exposure in outlook.exposures:
+        books.book(exposure.area, exposure.frame, Aim((0.0, 0.0), margin), passes=exposure.passes, step=step)
+
+
+def summary(plans: Sequence[StepPlan], findings: Sequence[Finding], books: Books) -> dict[str, Any]:
+    """The plan as JSON, for check.json."""
+    return {
+        "planned_seconds": sum(p.seconds for p in plans),
+        "steps": [
+            {
+                "do": p.do,
+                "seconds": round(p.seconds, 1),
+                "dose_e_per_A2": {area: round(dose / 1e20, 3) for area, dose in p.dose.items()},
+            }
+            for p in plans
+        ],
+        "areas": [
+            {
+                "name": area.name,
+                "budget_e_per_A2": area.limit / 1e20,
+                "planned_max_e_per_A2": round(books.spent(area.name)[0] / 1e20, 3),
+            }
+            for area in books.areas
+        ],
+        "findings": [{"step": f.step, "do": f.do, "what": f.what} for f in findings],
+    }

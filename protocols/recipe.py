@@ -1,0 +1,178 @@
+"""Reads a recipe: a YAML list of steps, every error with its line and column, or a Python function."""
+
+from __future__ import annotations
+
+import hashlib
+import runpy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from acquisition.engine import Run
+from drivers.rigfile import Position, Strict
+from physics.quantities import Fluence
+from protocols.steps.base import Step
+from protocols.steps.registry import STEPS
+from protocols.yamlfile import Located, YamlError, read_yaml
+
+Function = Callable[[Run], None]
+T = TypeVar("T")
+
+
+class RecipeError(Exception):
+    """The recipe cannot be used; says where and what."""
+
+
+class BudgetSpec(Strict):
+    """The most an area may receive, and from where on the operator is told."""
+
+    limit: Fluence
+    notify: Fluence | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> BudgetSpec:
+        if not self.limit > 0.0:
+            raise ValueError("a budget must be more than nothing")
+        if self.notify is not None and not self.notify <= self.limit:
+            raise ValueError("notify lies above the limit, so nobody would be told in time")
+        return self
+
+
+class Heading(BaseModel):
+    """What a recipe says besides its steps.
+
+    areas: places that the rig file has not saved, or elsewhere than saved.  elements: what the sample is made of.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: Literal[1] = 1
+    name: str
+    sample: str
+    budgets: dict[str, BudgetSpec]
+    areas: dict[str, Position] = {}
+    elements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe ready to run. steps: None for a Python function, whose steps are known only as it runs."""
+
+    heading: Heading
+    steps: Sequence[Step] | None
+    function: Function
+    text: str
+    file_name: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the text as it stands in the file."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with the program, by name."""
+    folder = Path(str(files("protocols") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a recipe by path or shipped name; raises RecipeError."""
+    path = shipped().get(name) or Path(name)
+    if not path.is_file():
+        raise RecipeError(f'recipe "{name}" is neither a file nor shipped. Shipped: {", ".join(shipped())}.')
+    text = path.read_text(encoding="utf-8")
+    return _from_python(path, text) if path.suffix == ".py" else _from_yaml(path.name, text)
+
+
+def _from_yaml(name: str, text: str) -> Recipe:
+    try:
+        document = read_yaml(text)
+    except YamlError as error:
+        raise RecipeError(f"recipe {name} {error}") from None
+    content = document.content
+    if not isinstance(content, Mapping) or not isinstance(content.get("steps"), list):
+        raise RecipeError(f"recipe {name} line 1, column 1: needs `recipe: 1`, `name`, `sample`, `budgets`, `steps`.")
+    heading = {key: value for key, value in content.items() if key != "steps"}
+    read_heading = _validated(lambda: Heading.model_validate(heading, context={"typed": True}), name, document, ())
+    steps = [_step(item, number, name, document) for number, item in enumerate(content["steps"])]
+    if not steps:
+        raise RecipeError(f"recipe {name} {document.at(('steps',))}: has no steps.")
+
+    def do_all(run: Run) -> None:
+        for step in steps:
+            run.do(step)
+
+    return Recipe(read_heading, steps, do_all, text, name)
+
+
+def _step(item: Any, number: int, name: str, document: Located) -> Step:
+    where = ("steps", number)
+    if not isinstance(item, Mapping) or len(item) != 1:
+        raise RecipeError(
+            f"recipe {name} {document.at(where)}: a step is one name with its parameters, `- wait: {{...}}`."
+        )
+    (do, parameters), *_ = item.items()
+    if do not in STEPS:
+        raise RecipeError(
+            f'recipe {name} {document.at((*where, do))}: there is no step "{do}". Steps: {", ".join(STEPS)}.'
+        )
+    model = STEPS[do]
+    return _validated(
+        lambda: model.model_validate({**(parameters or {})}, context={"typed": True}), name, document, (*where, do)
+    )
+
+
+def _validated(make: Callable[[], T], name: str, document: Located, prefix: tuple[str | int, ...]) -> T:
+    try:
+        return make()
+    except ValidationError as error:
+        lines = [
+            f"recipe {name} {document.at((*prefix, *problem['loc']))}: {_plain(problem)}" for problem in error.errors()
+        ]
+        raise RecipeError("\n".join(lines)) from None
+
+
+def _plain(problem: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        return f'"{key}" is missing.'
+    if problem["type"] == "extra_forbidden":
+        return f'"{key}" is not a parameter here.'
+    return f"{key}: {message}" if key else message
+
+
+def _from_python(path: Path, text: str) -> Recipe:
+    """A recipe file in Python defines NAME, SAMPLE, BUDGETS (and AREAS) and `def recipe(run)`."""
+    try:
+        found = runpy.run_path(str(path))
+        heading = Heading.model_validate(
+            {
+                "name": found["NAME"],
+                "sample": found["SAMPLE"],
+                "budgets": found["BUDGETS"],
+                "areas": found.get("AREAS", {}),
+            },
+            context={"typed": True},
+        )
+        function = found["recipe"]
+    except KeyError as error:
+        raise RecipeError(
+            f"recipe {path.name}: defines no {error}; it needs NAME, SAMPLE, BUDGETS, recipe(run)."
+        ) from None
+    except ValidationError as error:
+        raise RecipeError("\n".join(f"recipe {path.name}: {_plain(p)}" for p in error.errors())) from None
+    except (SyntaxError, ImportError, NameError) as error:
+        raise RecipeError(f"recipe {path.name}: {type(error).__name__}: {error}") from None
+    return Recipe(heading, None, function, text, path.name)
+
+
+def describe_shipped() -> Iterator[tuple[str, str]]:
+    """Name and title of each shipped recipe."""
+    for name in shipped():
+        yield name, load_recipe(name).heading.name

@@ -1,0 +1,266 @@
+"""Composition, in one place: reads the rig file, makes links (a `sim:` link makes the world), hands them to drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from drivers import cryostat, eds, scan
+from drivers.clock import Clock
+from drivers.cryostat import Cryostat
+from drivers.eds import Eds
+from drivers.errors import RigError
+from drivers.interlocks import Interlocks, RigState
+from drivers.limits import Limits, Range
+from drivers.links import AbortFlag, Link, MemoryLink, Peer, Wait
+from drivers.links.address import open_link
+from drivers.rigfile import Calibration, DeviceEntry, RigFile
+from drivers.scan import Scan
+from drivers.scan_settings import ScanSettings
+from protocols.yamlfile import Located, YamlError, read_yaml
+from simulators.cryostat_server import CryostatServer
+from simulators.eds_server import EdsServer
+from simulators.sample import load_sample
+from simulators.scan_server import ScanServer
+from simulators.world import World
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A driver a rig file may name: its class, the limits that follow from its settings, and the box's simulation."""
+
+    driver: type[Cryostat] | type[Scan] | type[Eds]
+    ranges: Callable[[Any], dict[str, Range]]
+    server: Callable[[World], Peer]
+
+
+KINDS = {
+    "lakeshore": Kind(Cryostat, cryostat.ranges, CryostatServer),
+    "open-beam-interface": Kind(Scan, scan.ranges, ScanServer),
+    "amptek-dp5": Kind(Eds, eds.ranges, EdsServer),
+}
+D = TypeVar("D", Cryostat, Scan, Eds)
+S = TypeVar("S", bound=BaseModel)
+
+
+class RigFileError(Exception):
+    """The rig file cannot be used; says where and what."""
+
+
+@dataclass(frozen=True)
+class RigText:
+    """A rig file as read: its model, its text for the record, and where things stand in it."""
+
+    model: RigFile
+    text: str
+    name: str
+    located: Located
+
+
+@dataclass
+class Rig:
+    """An open rig: every device answered and is in a known state."""
+
+    file: RigFile
+    text: str
+    clock: Clock
+    abort: AbortFlag
+    interlocks: Interlocks
+    world: World | None
+    opened: float
+    links: list[Link] = field(default_factory=list)
+    devices: dict[str, Cryostat | Scan | Eds] = field(default_factory=dict)
+
+    @property
+    def cryostat(self) -> Cryostat:
+        """The stage's temperature."""
+        return self._device("cryostat", Cryostat)
+
+    @property
+    def scan(self) -> Scan:
+        """The scan generator with its detectors and blanker."""
+        return self._device("scan", Scan)
+
+    @property
+    def eds(self) -> Eds:
+        """The X-ray pulse processor."""
+        return self._device("eds", Eds)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """What every device says of itself, for the record."""
+        return {name: dict(device.status()) for name, device in self.devices.items()}
+
+    def blank(self) -> None:
+        """Close the beam now; raises what the scan raises."""
+        if "scan" in self.devices:
+            self.scan.make_safe()
+
+    def make_safe(self) -> list[str]:
+        """Blank, stop, hold, on every device, whatever happened before; never raises, says what was tried."""
+        tried = []
+        with self.abort.ignored():
+            for name in sorted(self.devices, key=lambda n: n != "scan"):  # the beam first, always
+                try:
+                    self.devices[name].make_safe()
+                    tried.append(f"{name}: safe")
+                except Exception as error:  # one device that fails must not keep the others from being made safe
+                    tried.append(f"{name}: FAILED: {error}")
+        return tried
+
+    def close(self) -> None:
+        """Close every link."""
+        for link in self.links:
+            link.close()
+
+    def current_is_stale(self) -> bool:
+        """True when the beam current was measured too long ago to count dose with it."""
+        return self._stale(self.file.calibrations.beam_current)
+
+    def _stale(self, calibration: Calibration) -> bool:
+        if isinstance(calibration.taken, datetime):
+            age = (self.clock.utc() - calibration.taken.astimezone(UTC)).total_seconds()
+        else:
+            age = self.clock.now() - self.opened
+        return not 0.0 <= age <= calibration.valid_for
+
+    def _device(self, name: str, kind: type[D]) -> D:
+        device = self.devices.get(name)
+        if not isinstance(device, kind):
+            raise RigFileError(f'rig "{self.file.name}" has no {name}; add one under `devices:`')
+        return device
+
+
+def load_rig(name: str) -> RigText:
+    """Read a rig file by path or shipped name; raises RigFileError."""
+    path = Path(str(files("protocols") / "rigs" / f"{name}.yaml"))
+    if not path.is_file():
+        path = Path(name)
+    if not path.is_file():
+        raise RigFileError(f'rig "{name}" is neither a file nor shipped. Shipped: {", ".join(shipped_rigs())}.')
+    return read_rig(path.read_text(encoding="utf-8"), path.name)
+
+
+def read_rig(text: str, name: str) -> RigText:
+    """Check a rig file's text; raises RigFileError with the line of each fault."""
+    try:
+        located = read_yaml(text)
+        return RigText(RigFile.model_validate(located.content, context={"typed": True}), text, name, located)
+    except YamlError as error:
+        raise RigFileError(f"rig {name} {error}") from None
+    except ValidationError as error:
+        raise RigFileError(
+            "\n".join(
+                f"rig {name} {located.at(p['loc'])}: {'.'.join(map(str, p['loc']))}: "
+                f"{p['msg'].removeprefix('Value error, ')}"
+                for p in error.errors()
+            )
+        ) from None
+
+
+def shipped_rigs() -> list[str]:
+    """Names of the rigs that come with the program."""
+    return sorted(path.stem for path in Path(str(files("protocols") / "rigs")).glob("*.yaml"))
+
+
+def open_rig(
+    rig: RigText,
+    *,
+    clock: Clock,
+    abort: AbortFlag,
+    wait: Wait,
+    latched: Callable[[], bool],
+    seed: int,
+    sample: Path | None,
+) -> Rig:
+    """Open every device or none; raises RigFileError and what a device raises when it does not answer as it should.
+
+    wait: the control wait.  latched: true while a tripped interlock waits for a person.  seed, sample: of the world
+    behind `sim:` links.
+    """
+    world = _world(rig, clock, seed, sample) if rig.model.simulation is not None else None
+    opened = Rig(rig.model, rig.text, clock, abort, Interlocks({}), world, clock.now())
+    opened.interlocks = Interlocks({RigState.LATCHED: latched, RigState.CURRENT_STALE: opened.current_is_stale})
+
+    def between_transactions(seconds: float) -> None:
+        busy = [link.name for link in opened.links if link.in_transaction]
+        if busy:
+            raise RuntimeError(f"a control wait inside a transaction with {', '.join(busy)}")
+        wait(seconds)
+
+    try:
+        for name, entry in rig.model.devices.items():
+            opened.devices[name] = _open_device(rig, name, entry, opened, between_transactions)
+    except BaseException:
+        opened.make_safe()
+        opened.close()
+        raise
+    return opened
+
+
+def scan_settings(rig: RigText) -> ScanSettings:
+    """The settings of the rig's scan box; raises RigFileError when it has none."""
+    for name, entry in rig.model.devices.items():
+        if entry.driver in KINDS and KINDS[entry.driver].driver is Scan:
+            return _settings(rig, name, entry, ScanSettings)
+    raise RigFileError(f"rig {rig.name}: has no scan device; add one under `devices:`")
+
+
+def _world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:
+    simulation = rig.model.simulation
+    assert simulation is not None
+    shipped = Path(str(files("simulators") / "samples" / f"{simulation.sample}.yaml"))
+    return World(
+        load_sample(sample or shipped),
+        seed=seed,
+        clock=clock,
+        optics=rig.model.optics,
+        beam_current=rig.model.calibrations.beam_current.value,
+        hidden_errors=simulation.hidden_errors,
+        full_field=scan_settings(rig).full_field,
+        wiring=rig.model.wiring,
+    )
+
+
+def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, wait: Wait) -> Cryostat | Scan | Eds:
+    kind = KINDS.get(entry.driver)
+    if kind is None:
+        where = rig.located.at(("devices", name, "driver"))
+        raise RigFileError(f'rig {rig.name} {where}: there is no driver "{entry.driver}". Drivers: {", ".join(KINDS)}.')
+    settings: Any = _settings(rig, name, entry, kind.driver.Settings)
+    limits = {
+        quantity: replace(
+            limit, where=f"{rig.name} {rig.located.at(('devices', name, 'settings', 'limits', quantity))}"
+        )
+        for quantity, limit in kind.ranges(settings).items()
+    }
+    link = _link(name, entry, kind, opened)
+    opened.links.append(link)
+    device = kind.driver(link, settings, limits=Limits(limits), guard=opened.interlocks.guard, wait=wait, name=name)
+    try:
+        device.open()
+    except RigError as error:
+        raise error.at(name, "open") from None
+    return device
+
+
+def _settings(rig: RigText, name: str, entry: DeviceEntry, model: type[S]) -> S:
+    try:
+        return model.model_validate(entry.settings, context={"typed": True})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = rig.located.at(("devices", name, "settings", *first["loc"]))
+        what = first["msg"].removeprefix("Value error, ")
+        raise RigFileError(f"rig {rig.name} {where}: {'.'.join(map(str, first['loc']))}: {what}") from None
+
+
+def _link(name: str, entry: DeviceEntry, kind: Kind, opened: Rig) -> Link:
+    if not entry.link.startswith("sim:"):
+        return open_link(name, entry.link, opened.clock, opened.abort)
+    assert opened.world is not None
+    return MemoryLink(name, kind.server(opened.world), opened.clock, opened.abort)

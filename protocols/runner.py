@@ -1,0 +1,286 @@
+"""One run, one folder: begins or resumes it, does the recipe, and leaves the record whole on every way out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from acquisition.budget import Area, BeamBelief, Books
+from acquisition.chain import Chain, Entry, read_chain
+from acquisition.control import RunControl, State
+from acquisition.datafile import write_index
+from acquisition.dosemap import Rectangle
+from acquisition.engine import Decision, Engine
+from acquisition.exposure import Tracker
+from acquisition.ledger import Ledger
+from acquisition.results import STATUS, gather, write_json
+from drivers.clock import Clock, RealClock, VirtualClock, wall_seconds
+from drivers.links import AbortFlag
+from drivers.rigfile import Position, RigFile
+from protocols.bench import Bench, Progress, versions
+from protocols.passports import passport_path
+from protocols.plan import Finding, Plan, StepPlan, look_through
+from protocols.recipe import Recipe
+from protocols.rig import Rig, RigText, open_rig, scan_settings
+
+COLD_LOOK = 10.0  # s of rig time between looks at the sample's temperature
+TAIL = 3.0  # probe widths beyond a pixel that still count as touched
+
+
+class RunError(Exception):
+    """The run cannot be begun or resumed; says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run: a recipe on a rig, with the seed and the sample file of a simulated one."""
+
+    recipe: Recipe
+    rig: RigText
+    seed: int
+    sample: Path | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Who is told: of progress, of every new state, and of each finished step."""
+
+    progress: Callable[[Progress], None]
+    state: Callable[[State, str], None]
+    opened: Callable[[Bench], None]
+
+
+def begin(job: Job) -> None:
+    """Make the run folder with recipe, rig and sample as they are; raises RunError when it exists already."""
+    folder = job.folder
+    if (folder / "journal.jsonl").exists():
+        raise RunError(f"{folder} holds a run already. Choose another --out, or `cryolift resume {folder}`.")
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = "py" if job.recipe.steps is None else "yaml"
+    (folder / f"recipe.{suffix}").write_text(job.recipe.text, encoding="utf-8")
+    (folder / "rig.yaml").write_text(job.rig.text, encoding="utf-8")
+    if job.sample is not None:
+        (folder / "sample.yaml").write_text(job.sample.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | None = None) -> State:
+    """Do or go on with a run that was begun; what fails is journalled, the rig made safe, and the error raised."""
+    with _only_one(job.folder), _journal(job) as journal:
+        run = next(e for e in journal.entries if e["kind"] == "run")
+        clock = _clock(job.rig.model, journal.entries)
+        abort = AbortFlag()
+        control = RunControl(
+            clock,
+            abort,
+            job.folder / "control",
+            blank=lambda: rig.blank(),
+            changed=lambda state, why: _changed(journal, clock, watching, state, why),
+        )
+        began, state = wall_seconds(), State.FAILED
+        rig = open_rig(
+            job.rig,
+            clock=clock,
+            abort=abort,
+            wait=control.wait,
+            latched=lambda: (job.folder / "control" / "latched").exists(),
+            seed=job.seed,
+            sample=job.sample,
+        )
+        passport = Chain(passport_path(rig.file, job.recipe.heading.sample, job.folder))
+        try:
+            bench = _bench(job, rig, control, journal, passport, run, watching)
+            engine = Engine(
+                journal, control, perform=bench.perform, make_safe=rig.make_safe, seed=job.seed, decision=decision
+            )
+            watching.opened(bench)
+            with _ctrl_c(control):
+                try:
+                    state = engine.run(job.recipe.function)
+                finally:
+                    state = control.state
+                    if state is State.LATCHED:
+                        (job.folder / "control" / "latched").touch()
+        finally:
+            journal.append(
+                "end", t=round(clock.now(), 6), status=STATUS.get(state, "failed"), wall_seconds=wall_seconds() - began
+            )
+            rig.close()
+            passport.close()
+            conclude(job, bench.ledger, journal.entries)
+    return state
+
+
+def conclude(job: Job, ledger: Ledger, entries: list[Entry]) -> None:
+    """Write what follows from the journal: results.json, the pictures, and the index last."""
+    results = gather(entries, ledger)
+    write_json(job.folder / "results.json", results)
+    steps = [e for e in entries if e["kind"] in ("step", "result")]
+    dose = [e for e in entries if e["kind"] in ("reserve", "settle")]
+    run = next(e for e in entries if e["kind"] == "run")
+    write_index(job.folder, run=run, steps=steps, dose=dose, recipe_text=job.recipe.text, results=results)
+
+
+def planned(job: Job) -> list[StepPlan]:
+    """What each step is planned to take; empty for a Python recipe, whose steps show only as it runs."""
+    return look(job)[0]
+
+
+def preflight(job: Job) -> list[Finding]:
+    """What speaks against beginning this run, without opening the rig."""
+    return look(job)[1]
+
+
+def look(job: Job) -> tuple[list[StepPlan], list[Finding], Books]:
+    """Look through the recipe on the books of the sample's passport, which is only read."""
+    places = places_of(job.recipe, job.rig.model)
+    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig.model))
+    passport = passport_path(job.rig.model, job.recipe.heading.sample, job.folder)
+    if passport.is_file():
+        for entry in read_chain(passport):
+            if entry["kind"] == "reserve":
+                books.map.add(Rectangle(*entry["where"]), entry["fluence"])
+    scan = scan_settings(job.rig)
+    plan = Plan(places, books, scan.full_field)
+    plans, findings = look_through(job.recipe.steps or (), plan, job.rig.model.calibrations.position)
+    return plans, findings, books
+
+
+def ledger_areas(recipe: Recipe, places: dict[str, Position]) -> dict[str, Area]:
+    """The recipe's budgets on the places they are for; raises RunError for a budget without a place."""
+    areas = {}
+    for name, budget in recipe.heading.budgets.items():
+        if name not in places:
+            raise RunError(
+                f'recipe {recipe.file_name}: area "{name}" has a budget but no place. Give it under `areas:` '
+                f"or save a position in the rig file. Known: {', '.join(sorted(places))}."
+            )
+        where = Rectangle.around(places[name].at, places[name].size)
+        areas[name] = Area(name, where, budget.limit, budget.notify)
+    return areas
+
+
+def places_of(recipe: Recipe, rig: RigFile) -> dict[str, Position]:
+    """Saved positions of the rig, with those the recipe gives in their stead."""
+    return {**rig.positions, **recipe.heading.areas}
+
+
+def belief_of(rig: RigFile) -> BeamBelief:
+    """What the rig file says of the beam, as the ledger counts with it."""
+    calibrations = rig.calibrations
+    return BeamBelief(
+        current=calibrations.beam_current.value,
+        current_bound=calibrations.beam_current.uncertainty,
+        scale_bound=calibrations.scan_scale.uncertainty,
+        flyback=calibrations.flyback,
+        tail=TAIL * rig.optics.probe_fwhm,
+    )
+
+
+def _bench(
+    job: Job, rig: Rig, control: RunControl, journal: Chain, passport: Chain, run: Entry, watching: Watching
+) -> Bench:
+    places = places_of(job.recipe, rig.file)
+
+    def note(kind: str, entry: Entry) -> None:
+        facts = {key: value for key, value in entry.items() if key not in ("seq", "kind", "prev")}
+        journal.append(kind, t=round(rig.clock.now(), 6), **facts)
+
+    calibrations = rig.file.calibrations
+    tracker = Tracker(position=calibrations.position, drift=calibrations.drift_per_hour / 3600.0, now=rig.clock.now())
+    for entry in journal.entries:
+        if entry["kind"] == "sighted":
+            tracker.recall(tuple(entry["offset"]), entry["t"])
+    bench = Bench(
+        rig=rig,
+        ledger=Ledger(passport, ledger_areas(job.recipe, places), belief_of(rig.file), note),
+        control=control,
+        journal=journal,
+        tracker=tracker,
+        folder=job.folder,
+        recipe=job.recipe,
+        run_id=run["run_id"],
+        begun=datetime.fromisoformat(run["begun"]),
+        places=places,
+        report=watching.progress,
+        remember=lambda: None,
+    )
+    cooled = [e["result"]["kept_at_K"] for e in journal.entries if e["kind"] == "result" and "kept_at_K" in e["result"]]
+    bench.kept_cold_at = cooled[-1] if cooled else None
+    control.watch("cryostat", COLD_LOOK, bench.look_at_cold)
+    return bench
+
+
+@contextmanager
+def _journal(job: Job) -> Iterator[Chain]:
+    journal = Chain(job.folder / "journal.jsonl")
+    try:
+        if not journal.entries:
+            journal.append(
+                "run",
+                t=0.0,
+                run_id=str(uuid.uuid4()),
+                begun=VirtualClock().utc().isoformat(),
+                recipe=job.recipe.heading.name,
+                recipe_file=job.recipe.file_name,
+                recipe_sha256=job.recipe.sha256,
+                rig=job.rig.model.name,
+                rig_file=job.rig.name,
+                simulated=job.rig.model.simulated,
+                sample=job.recipe.heading.sample,
+                seed=job.seed,
+                versions=versions(),
+            )
+        else:
+            journal.append("resumed", recipe_sha256=job.recipe.sha256)
+        yield journal
+    finally:
+        journal.close()
+
+
+def _clock(rig: RigFile, entries: list[Entry]) -> Clock:
+    begun = datetime.fromisoformat(next(e["begun"] for e in entries if e["kind"] == "run"))
+    last = max((e["t"] for e in entries if "t" in e), default=0.0)
+    return VirtualClock(begun, last) if rig.simulated else RealClock(started=begun)
+
+
+def _changed(journal: Chain, clock: Clock, watching: Watching, state: State, why: str) -> None:
+    journal.append("state", t=round(clock.now(), 6), state=state, why=why)
+    watching.state(state, why)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / "lock")
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except Timeout:
+        raise RunError(f"{folder} is being run by another process. `cryolift abort {folder}` ends that.") from None
+
+
+@contextmanager
+def _ctrl_c(control: RunControl) -> Iterator[None]:
+    """Ctrl-C once pauses, twice aborts to a blanked beam."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> Any:
+        control.interrupt()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

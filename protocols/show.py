@@ -1,0 +1,66 @@
+"""Shows a run folder or one data file to a person, or everything of it as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from acquisition.chain import read_chain
+from acquisition.datafile import describe
+from protocols.display import duration
+from protocols.runner import RunError
+
+
+def show_path(path: Path, console: Console, *, as_json: bool) -> None:
+    """Print what a run did at what dose, or what a .nxs file holds; raises RunError, DataFileError."""
+    if path.is_file():
+        _print_file(describe(path), console, as_json)
+    elif (path / "journal.jsonl").is_file():
+        _print_run(path, console, as_json)
+    else:
+        raise RunError(f"{path} is neither a run folder nor a .nxs file.")
+
+
+def _print_file(facts: dict[str, Any], console: Console, as_json: bool) -> None:
+    if as_json:
+        console.print_json(json.dumps(facts, default=str))
+        return
+    for key, value in facts.items():
+        console.print(f"{key}: {json.dumps(value, default=str) if isinstance(value, dict | list) else value}")
+
+
+def _print_run(folder: Path, console: Console, as_json: bool) -> None:
+    journal = read_chain(folder / "journal.jsonl")
+    results_file = folder / "results.json"
+    results = json.loads(results_file.read_text(encoding="utf-8")) if results_file.is_file() else {}
+    if as_json:
+        console.print_json(json.dumps({"results": results, "journal": journal}))
+        return
+    run = journal[0]
+    console.print(f"{run['recipe']} on {run['rig']}{' (simulated)' if run['simulated'] else ''}, seed {run['seed']}")
+    console.print(f"status: {results.get('status', 'not ended')}, rig time {duration(results.get('rig_seconds', 0.0))}")
+    done = {e["ordinal"]: e["result"] for e in journal if e["kind"] == "result"}
+    steps = Table("step", "", "", box=None, padding=(0, 2))
+    for entry in (e for e in journal if e["kind"] == "step"):
+        result = done.get(entry["ordinal"])
+        state = "torn" if result is None else "skipped" if result.get("skipped") else "done"
+        steps.add_row(
+            str(entry["ordinal"]), entry["do"], state + (f"  {result['file']}" if result and "file" in result else "")
+        )
+    console.print(steps)
+    dose = Table("area", "spent, at most (e/A^2)", "budget", box=None, padding=(0, 2))
+    for area in results.get("dose", {}).get("areas", []):
+        dose.add_row(area["name"], f"{area['spent_max_e_per_A2']:.1f}", f"{area['budget_e_per_A2']:.0f}")
+    console.print(dose)
+    for element, ramp in results.get("profiles", {}).items():
+        low, high = ramp["ci95_nm"]
+        counts = f"{ramp['counts']:.0f} counts"
+        console.print(f"{element}: rises over {ramp['ramp_nm']:.1f} nm (95 %: {low:.1f} to {high:.1f}), {counts}")
+    if "interphase" in results:
+        low, high = results["interphase"]["ci95_nm"]
+        console.print(f"interphase: {results['interphase']['width_nm']:.1f} nm (95 %: {low:.1f} to {high:.1f})")
+    console.print(f"pictures: {folder / 'figures'}")

@@ -1,0 +1,185 @@
+"""Takes the passes of a map: one exposure each, the field following the sample, spectra and dark field together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.analysis.registration import register
+from acquisition.datafile import DataFile, EventWriter, ImageWriter, PassRecord, open_record, rescue
+from acquisition.engine import Result
+from drivers.eds import Events, dead_fraction
+from drivers.ticket import Frame
+from physics.dose import E_PER_A2
+from physics.xray_detector import fwhm
+from physics.xrays import lines
+from protocols.bench import StepRun
+from protocols.steps.base import StepError
+from protocols.steps.shot import Pixels, Shot, dark_field, shoot
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """What to map: where, how large (m), with how many passes; when to stop early and whether to follow the sample."""
+
+    area: str
+    size: tuple[float, float]
+    pixels: Pixels
+    dwell: float
+    passes: int
+    elements: tuple[str, ...]
+    counts: int | None
+    follow: bool
+
+
+class MapTaker:
+    """Delivers the passes of one mapping into one file; after a crash only those that were never begun."""
+
+    def __init__(self, run: StepRun, mapping: Mapping) -> None:
+        self._run = run
+        self._mapping = mapping
+        self._eds = run.rig.eds
+        self._first = _begun(run) if run.execution.remainder else 0
+        self._reference: NDArray[np.uint16] | None = None
+        self._in_windows = np.zeros(len(mapping.elements), dtype=np.int64)
+        self._windows = [self._window(element) for element in mapping.elements]
+        self._records: list[PassRecord] = []
+
+    def take(self, title: str) -> Result:
+        """Deliver, file and sum up; raises BudgetError before the first pass when the whole map does not fit."""
+        run, mapping = self._run, self._mapping
+        frame = self._frame()
+        run.require(mapping.area, frame, mapping.passes - self._first)
+        earlier = run.latest_file() if self._first else None
+        name, file = run.new_file(title)
+        with file:
+            image = dark_field(file, run, f"dark field during the {title}", frame, passes=mapping.passes)
+            events = file.events(
+                frame=frame,
+                requested=frame,
+                passes=mapping.passes,
+                channels=self._eds.settings.channels,
+                ev_per_channel=self._eds.settings.ev_per_channel,
+                offset_ev=self._eds.settings.offset,
+                elements=mapping.elements,
+            )
+            file.start()
+            if earlier is not None:
+                self._bring_over(earlier, file, image, events)
+            for index in range(self._first, mapping.passes):
+                if self._enough():
+                    break
+                self._pass(index, file, image, events)
+            result = self._result(name)
+            file.finish(status="complete", ended=run.rig.clock.utc(), results=result)
+        return result
+
+    def _pass(self, index: int, file: DataFile, image: ImageWriter, events: EventWriter) -> None:
+        run, mapping, eds = self._run, self._mapping, self._eds
+        frame = self._frame()
+        ticket = run.reserve(mapping.area, frame, index)
+        run.progress(index / mapping.passes, f"pass {index + 1} of {mapping.passes}", mapping.area)
+        eds.arm(ticket.exposure_id)
+
+        def hear(heard: Events) -> None:
+            pixel = np.floor(heard.times / frame.dwell).astype(np.int64)
+            inside = (pixel >= 0) & (pixel < frame.count)
+            events.append(index, pixel[inside].astype(np.uint32), heard.channels[inside])
+            self._count(heard.channels[inside])
+
+        shot = shoot(run, ticket, index, image, [lambda: hear(eds.read())])
+        tally = eds.finish()
+        hear(tally.rest)
+        valid = tally.synced and not tally.full
+        live = shot.record.seconds * (1.0 - dead_fraction(tally.fast, tally.slow)) if valid else 0.0
+        record = replace(
+            shot.record,
+            live_time=live,
+            real_time=shot.record.seconds,
+            fast_counts=tally.fast,
+            slow_counts=tally.slow,
+            **self._follow(shot),
+        )
+        file.pass_done(record)
+        self._records.append(record)
+        run.note("pass", index=index, exposure_id=ticket.exposure_id, valid=valid)
+
+    def _follow(self, shot: Shot) -> dict[str, Any]:
+        """Register the pass to the first one and move the field along; a doubtful shift moves nothing."""
+        if self._reference is None:
+            self._reference = shot.image
+            return {}
+        shift = register(self._reference, shot.image, self._frame().pitch)
+        if shift.accepted and self._mapping.follow:
+            self._run.sighted((shift.dx, shift.dy))
+        return {"drift": (shift.dx, shift.dy), "drift_score": shift.score}
+
+    def _frame(self) -> Frame:
+        mapping = self._mapping
+        return self._run.frame(mapping.area, mapping.size, mapping.pixels, mapping.dwell)
+
+    def _enough(self) -> bool:
+        wanted = self._mapping.counts
+        return wanted is not None and bool((self._in_windows >= wanted).all())
+
+    def _count(self, channels: NDArray[np.uint16]) -> None:
+        for number, (low, high) in enumerate(self._windows):
+            self._in_windows[number] += int(((channels >= low) & (channels <= high)).sum())
+
+    def _window(self, element: str) -> tuple[int, int]:
+        """Channels within one FWHM around the element's strongest line."""
+        optics, settings = self._run.rig.file.optics, self._eds.settings
+        seen = [line for line in lines(element, optics.beam_energy) if line.energy < self._highest_energy()]
+        if not seen:
+            raise StepError(f"eds_map: {element} has no X-ray line that the detector sees. Leave it out of `elements`.")
+        line = max(seen, key=lambda candidate: candidate.cross_section)
+        width = float(fwhm(line.energy, optics.eds_fwhm_mn))
+        low, high = (
+            round((e - settings.offset) / settings.ev_per_channel) for e in (line.energy - width, line.energy + width)
+        )
+        return low, high
+
+    def _highest_energy(self) -> float:
+        settings = self._eds.settings
+        return settings.offset + settings.full_scale
+
+    def _bring_over(self, earlier: str, file: DataFile, image: ImageWriter, events: EventWriter) -> None:
+        """Copy what the torn execution had delivered; the pass it was torn in stays a gap, though its dose counts."""
+        path = self._run.path(earlier)
+        rescue(path)
+        with open_record(path) as torn:
+            stack = torn.image("dark_field").reshape(self._mapping.passes, -1)
+            of_pass, pixels, channels = torn.events()
+            for record in torn.passes():
+                image.write(record.index, 0, stack[record.index])
+                mine = of_pass == record.index
+                events.append(record.index, pixels[mine].astype(np.uint32), channels[mine].astype(np.uint16))
+                self._count(channels[mine].astype(np.uint16))
+                file.pass_done(record)
+                self._records.append(record)
+                if self._reference is None and record.live_time > 0.0:
+                    self._reference = stack[record.index].reshape(self._mapping.pixels[::-1])
+
+    def _result(self, name: str) -> Result:
+        valid = [r for r in self._records if r.live_time > 0.0]
+        fast, slow = sum(r.fast_counts for r in valid), sum(r.slow_counts for r in valid)
+        return {
+            "file": name,
+            "area": self._mapping.area,
+            "passes": len(self._records),
+            "valid_passes": len(valid),
+            "planned_e_per_A2": round(sum(r.fluence_planned for r in self._records) / E_PER_A2, 3),
+            "charged_e_per_A2": round(sum(r.fluence_charged for r in self._records) / E_PER_A2, 3),
+            "counts": {e: int(n) for e, n in zip(self._mapping.elements, self._in_windows, strict=True)},
+            "live_seconds": round(sum(r.live_time for r in valid), 4),
+            "dead_fraction": round(dead_fraction(fast, slow), 4),
+        }
+
+
+def _begun(run: StepRun) -> int:
+    """How many passes torn executions of this step began; each of them counts as delivered, whatever came of it."""
+    ours = f"-{run.execution.ordinal:04d}-"
+    return 1 + max((int(e["exposure_id"][-4:]) for e in run.entries("begin") if ours in e["exposure_id"]), default=-1)

@@ -1,0 +1,18 @@
+"""The steps a recipe may name."""
+
+
+from protocols.steps.base import Step
+from protocols.steps.cooling import CoolDown, Wait
+from protocols.steps.eds import EdsMap
+from protocols.steps.line import EdsLine
+from protocols.steps.scanning import Focus, MoveStage, StemImage
+
+STEPS: dict[str, type[Step]] = {
+    "cool_down": CoolDown,
+    "wait": Wait,
+    "move_stage": MoveStage,
+    "focus": Focus,
+    "stem_image": StemImage,
+    "eds_map": EdsMap,
+    "eds_line": EdsLine,
+}
