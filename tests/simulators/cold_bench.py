@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
 
 from drivers.clock import Clock, VirtualClock
 from drivers.cryostat import Cryostat, CryostatSettings, ranges
 from drivers.limits import Limits
 from drivers.links import AbortFlag, Link, MemoryLink, Peer
 from drivers.rigfile import Optics
+from drivers.wire.lakeshore import SPACING
+from simulators import thermal
 from simulators.cryostat_server import CryostatServer
 from simulators.sample import load_sample
 from simulators.world import World
@@ -28,7 +33,7 @@ SETTINGS = CryostatSettings(inputs={"stage": "A", "shield": "B"})
 
 
 def a_world(clock: Clock, seed: int = 1) -> World:
-    """The shipped Li/LiPON sample in a warm cryostat."""
+    """The whole world of the shipped Li/LiPON sample, in a warm cryostat."""
     return World(
         load_sample("li-lipon"),
         seed=seed,
@@ -38,6 +43,24 @@ def a_world(clock: Clock, seed: int = 1) -> World:
         hidden_errors=True,
         full_field=1e-6,
     )
+
+
+class ColdWorld:
+    """The part of the world a cryostat's server needs, made in no time: the world's own cryostat, and no sample."""
+
+    def __init__(self, clock: Clock, seed: int = 1) -> None:
+        self.clock = clock
+        self.cryostat = thermal.Cryostat(np.random.default_rng(seed))
+        self.processes: list[Callable[[float], None]] = [self.cryostat.advance]
+
+    def catch_up(self) -> None:
+        for advance in self.processes:
+            advance(self.clock.now())
+
+
+def a_server(world: World | ColdWorld, *, spacing: float = SPACING) -> CryostatServer:
+    """The box in front of either world."""
+    return CryostatServer(cast(World, world), spacing=spacing)
 
 
 def a_driver(
@@ -53,24 +76,32 @@ def a_driver(
 
 @dataclass
 class ColdBench:
-    """Driver, line, server and world."""
+    """Driver, line, server and world, opened."""
 
     clock: VirtualClock
-    world: World
+    world: ColdWorld
     server: CryostatServer
-    link: MemoryLink
+    link: Link
     cryostat: Cryostat
+
+    @property
+    def stage(self) -> float:
+        """True temperature of the stage, K."""
+        return self.world.cryostat.temperature("stage")
 
 
 def cold_bench(
     *,
     settings: CryostatSettings = SETTINGS,
     between: Callable[[CryostatServer], Peer] = lambda server: server,
+    around: Callable[[Link], Link] = lambda link: link,
     wait: Callable[[float], None] | None = None,
 ) -> ColdBench:
-    """All of them; `between` puts something on the line."""
+    """All of them; `between` puts something before the box, `around` something on the line."""
     clock = VirtualClock()
-    world = a_world(clock)
-    server = CryostatServer(world)
-    link = MemoryLink("cryostat", between(server), clock, AbortFlag())
-    return ColdBench(clock, world, server, link, a_driver(link, settings, wait=wait))
+    world = ColdWorld(clock)
+    server = a_server(world)
+    link = around(MemoryLink("cryostat", between(server), clock, AbortFlag()))
+    cryostat = a_driver(link, settings, wait=wait)
+    cryostat.open()
+    return ColdBench(clock, world, server, link, cryostat)
