@@ -143,6 +143,7 @@ class Exchange(Generic[M]):
             left = deadline - self.link.elapsed()
             if left <= 0.0:
                 raise LinkTimeout(f"got no answer in {self._timeout:g} s", way_out="Is the box on and the cable in?")
-            self.splitter.feed(self.link.read(min(left, LONGEST_WAIT)))
-        self._last = self.link.clock.now()
+            if data := self.link.read(min(left, LONGEST_WAIT)):
+                self._last = self.link.clock.now()  # a broken answer needs its spacing too
+                self.splitter.feed(data)
         return message
