@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ from pathlib import Path
 import h5py
 
 from acquisition.datafile.records import DataFileError
+from acquisition.datafile.superblock import repair
+from acquisition.datafile.tags import LIBVER
 
+_ERRNO = re.compile(r"errno = (\d+)")
 _WAY_OUT = (
     "What was flushed before is kept: free space on the disk (or reconnect it), then let `rescue` finish the file."
 )
@@ -21,14 +25,13 @@ _WAY_OUT = (
 @contextmanager
 def guarded(file: h5py.File, path: Path, doing: str) -> Iterator[None]:
     """Turn a failure of HDF5 into a DataFileError, and let go of the file so that nothing half-written follows."""
+    if not file:
+        raise DataFileError(f"could not {doing}: it is closed already", where=path, way_out=_WAY_OUT)
     try:
         yield
     except (OSError, RuntimeError) as failure:
         let_go(file)
-        reason = str(failure).partition("\n")[0]
-        if getattr(failure, "errno", None) is None and "errno = " in str(failure):
-            reason = os.strerror(int(str(failure).partition("errno = ")[2].partition(",")[0]))
-        raise DataFileError(f"could not {doing}: {reason}", where=path, way_out=_WAY_OUT) from failure
+        raise DataFileError(f"could not {doing}: {_reason(failure)}", where=path, way_out=_WAY_OUT) from failure
 
 
 def let_go(file: h5py.File) -> None:
@@ -48,26 +51,39 @@ def let_go(file: h5py.File) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, copy: bool, doing: str) -> Iterator[Path]:
-    """Work on a part file beside `path`, then put it in its place in one go; on failure `path` is as it was.
+def reworked(path: Path, *, doing: str, anew: bool = False) -> Iterator[h5py.File]:
+    """A file in memory that takes the place of `path` in one go when the block ends well; else `path` is as it was.
 
-    copy: start from a copy of `path`.
+    It begins as a copy of `path`, repaired if its writer is dead, or empty if `anew`.  In memory, because HDF5 survives
+    no full disk: it loses count of what it wrote and crashes the program later.  Needs memory for twice the file.
     """
     part = path.with_name(path.name + ".part")
     try:
-        if copy:
+        if not anew:
             shutil.copyfile(path, part)
-        yield part
-        with part.open("rb+") as written:
+            repair(part)
+        with h5py.File(part, "w" if anew else "r+", driver="core", backing_store=False, libver=LIBVER) as file:
+            yield file
+            file.flush()
+            image = file.id.get_file_image()
+        with part.open("wb") as written:
+            written.write(image)
+            written.flush()
             os.fsync(written.fileno())
         part.replace(path)
-    except OSError as failure:
-        raise DataFileError(
-            f"could not {doing}: {failure.strerror or failure}", where=path, way_out=_WAY_OUT
-        ) from failure
+    except (OSError, RuntimeError) as failure:
+        raise DataFileError(f"could not {doing}: {_reason(failure)}", where=path, way_out=_WAY_OUT) from failure
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _reason(failure: OSError | RuntimeError) -> str:
+    """The system's word for it, which HDF5 hides in a long text."""
+    number = getattr(failure, "errno", None) or _ERRNO.search(str(failure))
+    if number is None:
+        return str(failure).partition("\n")[0]
+    return os.strerror(number if isinstance(number, int) else int(number[1]))
 
 
 def read_only(path: Path) -> None:

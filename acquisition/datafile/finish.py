@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.datafile.disk import guarded, read_only, replacing
 from acquisition.datafile.hyperspy import image_metadata, overlay, spectrum_metadata
 from acquisition.datafile.nexus import (
     add_image,
@@ -26,61 +24,43 @@ from acquisition.datafile.nexus import (
 )
 from acquisition.datafile.passes import dose_columns, read_rows
 from acquisition.datafile.places import as_json, read_about
-from acquisition.datafile.records import About, DataFileError, PassRecord
-from acquisition.datafile.tags import LIBVER, default, field, group, note, text_of
+from acquisition.datafile.records import About, PassRecord
+from acquisition.datafile.tags import default, field, group, note, text_of
 from drivers.ticket import Frame
 
 Derived = Callable[[h5py.File], None]
 _BLOCK = 1 << 23  # values handled at a time, so that memory stays small however large the cube
 
 
-def finish_file(
-    path: Path, *, status: str, ended: datetime, results: dict[str, Any], derived: Sequence[Derived] = ()
-) -> None:
-    """Finish a closed record on a copy that then takes its place; raises DataFileError with `path` as it was."""
-    with replacing(path, copy=True, doing="finish the record") as part:
-        complete(part, path, status=status, ended=ended, results=results, derived=derived)
-    read_only(path)
-
-
 def complete(
-    part: Path,
-    path: Path,
+    file: h5py.File,
     *,
     status: str,
-    ended: datetime | None,
-    results: dict[str, Any],
+    ended: datetime | None = None,
+    results: dict[str, Any] | None = None,
     derived: Sequence[Derived] = (),
 ) -> None:
-    """Add to the file `part` what follows from its measurement; `path` is the name it goes by."""
-    try:
-        file = h5py.File(part, "r+", libver=LIBVER)
-    except OSError as failure:
-        raise DataFileError(
-            f"cannot be opened: {failure}", where=path, way_out="If its writer was killed, let `rescue` repair it."
-        ) from failure
-    with guarded(file, path, "finish the record"):
-        about = read_about(file)
-        passes = read_rows(file["entry/passes/table"], about.started)
-        measured = [name for name in file["entry/measurement"] if name.startswith("event")]
-        for name in measured:
-            _finish_event(file, file["entry/measurement"][name], about, passes)
-        for file_it in derived:
-            file_it(file)
-        if passes:
-            add_table(file["entry"], "dose", "dose against time", dose_columns(passes, about.started))
-        note(file["entry"], "note_results", as_json(results), kind="application/json", file_name="results.json")
-        _point_at_the_best(file["entry"])
-        if ended is not None:
-            end = ended.astimezone(UTC).isoformat()
-            field(file["entry"], "end_time", end)
-            field(file["entry/profiling"], "end_time", end)
-            file.attrs["file_update_time"] = end
-        checksums = group(file["entry"], "checksums", "NXcollection")
-        for data in payload(file):
-            checksums.attrs[data.name[1:].replace("/", "|")] = f"sha256:{digest(data)}"
-        file.attrs["acquisition_status"] = status
-        file.close()
+    """Add to an open file what follows from its measurement, and its status."""
+    entry, about = file["entry"], read_about(file)
+    passes = read_rows(entry["passes/table"], about.started)
+    for name in [name for name in entry["measurement"] if name.startswith("event")]:
+        _finish_event(file, entry["measurement"][name], about, passes)
+    for file_it in derived:
+        file_it(file)
+    if passes:
+        add_table(entry, "dose", "dose against time", dose_columns(passes, about.started))
+    if results is not None:
+        note(entry, "note_results", as_json(results), kind="application/json", file_name="results.json")
+    if ended is not None:
+        end = ended.astimezone(UTC).isoformat()
+        field(entry, "end_time", end)
+        field(entry["profiling"], "end_time", end)
+        file.attrs["file_update_time"] = end
+    _point_at_the_best(entry)
+    checksums = group(entry, "checksums", "NXcollection")
+    for data in payload(file):
+        checksums.attrs[data.name[1:].replace("/", "|")] = f"sha256:{digest(data)}"
+    file.attrs["acquisition_status"] = status
 
 
 def payload(file: h5py.File) -> Iterator[h5py.Dataset]:

@@ -9,9 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from acquisition.datafile.disk import guarded, replacing
+from acquisition.datafile.disk import reworked
 from acquisition.datafile.places import SCHEMA, as_json
-from acquisition.datafile.tags import LIBVER, field, group, note
+from acquisition.datafile.tags import field, group, note
 
 _TEXT = h5py.string_dtype("utf-8")
 
@@ -32,28 +32,19 @@ def write_index(
     Raises DataFileError.
     """
     path = run_folder / "run.nxs"
-    with replacing(path, copy=False, doing="write the index") as part:
-        file = h5py.File(part, "w", libver=LIBVER)
-        with guarded(file, path, "write the index"):
-            file.attrs.update(
-                {
-                    "NX_class": "NXroot",
-                    "default": "run",
-                    "file_name": path.name,
-                    "creator": SCHEMA[0],
-                    "creator_version": SCHEMA[1],
-                }
-            )
-            entry = group(file, "run", "NXentry")
-            field(entry, "title", str(run.get("title", run_folder.name)))
-            note(entry, "note_recipe", recipe_text, kind="text/plain", file_name="recipe")
-            note(entry, "note_run", as_json(run), kind="application/json", file_name="run.json")
-            note(entry, "note_results", as_json(results), kind="application/json", file_name="results.json")
-            _columns(group(entry, "steps", "NXcollection"), steps)
-            _columns(group(entry, "dose", "NXcollection"), dose)
-            for data in sorted((run_folder / "data").glob("*.nxs")):
-                file[data.stem] = h5py.ExternalLink(f"data/{data.name}", "/entry")
-            file.close()
+    with reworked(path, doing="write the index", anew=True) as file:
+        creator, version = SCHEMA
+        file.attrs.update({"NX_class": "NXroot", "default": "run", "file_name": path.name})
+        file.attrs.update({"creator": creator, "creator_version": version})
+        entry = group(file, "run", "NXentry")
+        field(entry, "title", str(run.get("title", run_folder.name)))
+        note(entry, "note_recipe", recipe_text, kind="text/plain", file_name="recipe")
+        note(entry, "note_run", as_json(run), kind="application/json", file_name="run.json")
+        note(entry, "note_results", as_json(results), kind="application/json", file_name="results.json")
+        _columns(group(entry, "steps", "NXcollection"), steps)
+        _columns(group(entry, "dose", "NXcollection"), dose)
+        for data in sorted((run_folder / "data").glob("*.nxs")):
+            file[data.stem] = h5py.ExternalLink(f"data/{data.name}", "/entry")
     return path
 
 

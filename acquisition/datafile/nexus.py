@@ -182,6 +182,7 @@ def add_table(entry: h5py.Group, name: str, title: str, columns: dict[str, Colum
         )
         if kept.errors is not None:
             field(table, f"{column}_errors", kept.errors, kept.unit)
+    table.attrs["interpretation"] = "spectrum"
     table.attrs["signal"] = signal
     table.attrs["axes"] = np.array([axis], dtype=object)
     table.attrs[f"{axis}_indices"] = np.uint32(0)

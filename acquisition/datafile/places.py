@@ -90,6 +90,7 @@ GROUPS = {
     "measurement/instrument/ebeam_column": "NXebeam_column",
     "measurement/instrument/stage": "NXmanipulator",
     "measurement/instrument/stage/temperature_sensor": "NXsensor",
+    "processing_reference_frame": "NXcoordinate_system",
     "passes": "NXcollection",
 }
 FIXED = {
@@ -98,6 +99,11 @@ FIXED = {
     "consistent_rotations/euler_angle_convention": "zxz",
     "consistent_rotations/axis_angle_convention": "rotation_angle_on_interval_zero_to_pi",
     "consistent_rotations/sign_convention": "p_minus_one",
+    "processing_reference_frame/alias": "from the middle of the field, x along columns, y down rows, z with the beam",
+    "processing_reference_frame/type": "cartesian",
+    "processing_reference_frame/x_direction": "east",
+    "processing_reference_frame/y_direction": "south",
+    "processing_reference_frame/z_direction": "in",
     "measurement/instrument/type": "tem",
     "measurement/instrument/stage/design": "cryo",
     "measurement/instrument/stage/temperature_sensor/measurement": "temperature",
@@ -136,6 +142,8 @@ def write_about(file: h5py.File, about: About) -> None:
     ]:
         if value is not None:
             field(entry, place.path, place.kind.put(value), place.unit, **({"type": place.type} if place.type else {}))
+    for axis, vector in zip("xyz", np.eye(3), strict=True):
+        field(entry, f"processing_reference_frame/{axis}", vector, "m")
     # NXem wants a date; the record knows none earlier than this one
     field(entry, "sampleID/preparation_date", started)
     field(entry, "profiling/start_time", started)

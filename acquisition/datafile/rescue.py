@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 
-from acquisition.datafile.disk import guarded, read_only, replacing
+from acquisition.datafile.disk import read_only, reworked
 from acquisition.datafile.finish import complete
 from acquisition.datafile.records import DataFileError
-from acquisition.datafile.superblock import repair
-from acquisition.datafile.tags import LIBVER
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,30 @@ def rescue(path: Path) -> Rescued:
     if finished:
         return Rescued(finished, 0, {}, None)
     unreadable: dict[str, int] = {}
+    aside = path.with_name(path.name + ".killed")
     sound = 0
-    with replacing(path, copy=True, doing="rescue the record") as part:
-        repair(part)
-        file = _opened(part, path)
-        with guarded(file, path, "mark what is unreadable"):
-            for data in _arrays(file):
-                read, lost = _read_through(data)
-                sound += read
-                if lost:
-                    unreadable[data.name] = data.attrs["unreadable_chunks"] = lost
-            file.attrs["recovered_unreadable"] = sum(unreadable.values())
-            file.close()
-        complete(part, path, status="recovered", ended=None, results={})
-        aside = path.with_name(path.name + ".killed") if unreadable else None
-        if aside is not None:
-            path.replace(aside)
+    with _as_far_as_it_goes(path), reworked(path, doing="rescue the record") as file:
+        if "entry/passes/table" not in file:
+            raise DataFileError("was not begun", where=path, way_out="Nothing was measured yet: delete it.")
+        for data in _arrays(file):
+            read, lost = _read_through(data)
+            sound += read
+            if lost:
+                unreadable[data.name] = data.attrs["unreadable_chunks"] = lost
+        file.attrs["recovered_unreadable"] = sum(unreadable.values())
+        if unreadable:
+            shutil.copyfile(path, aside)
+        complete(file, status="recovered")
     read_only(path)
-    return Rescued("recovered", sound, unreadable, aside)
+    return Rescued("recovered", sound, unreadable, aside if unreadable else None)
+
+
+@contextmanager
+def _as_far_as_it_goes(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyError as missing:  # how h5py says that a part of the tree cannot be followed
+        raise DataFileError(f"is beyond repair: {missing}", where=path, way_out="It is left as it was.") from missing
 
 
 def _finished(path: Path) -> str:
@@ -67,17 +74,6 @@ def _finished(path: Path) -> str:
     except (OSError, KeyError):
         return ""
     return "" if status == "in_progress" else status
-
-
-def _opened(part: Path, path: Path) -> h5py.File:
-    try:
-        file = h5py.File(part, "r+", libver=LIBVER)
-        if "entry/passes/table" not in file:
-            file.close()
-            raise DataFileError("was not begun", where=path, way_out="Nothing was measured yet: delete it.")
-    except (OSError, KeyError) as failure:
-        raise DataFileError(f"is beyond repair: {failure}", where=path, way_out="It is left as it was.") from failure
-    return file
 
 
 def _arrays(file: h5py.File) -> list[h5py.Dataset]:

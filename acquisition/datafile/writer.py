@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.datafile.disk import guarded
-from acquisition.datafile.finish import Derived, finish_file
+from acquisition.datafile.disk import guarded, read_only, reworked
+from acquisition.datafile.finish import Derived, complete
 from acquisition.datafile.hyperspy import overlay, spectrum_metadata
 from acquisition.datafile.nexus import (
     EVENTS,
@@ -189,12 +189,14 @@ class DataFile:
     def finish(self, *, status: Literal["complete", "aborted"], ended: datetime, results: Mapping[str, Any]) -> None:
         """Close, add what follows from the measurement (cube, sums, overlay, dose, checksums), make it read-only.
 
-        Done on a copy that takes the file's place at the end: a crash or a full disk meanwhile loses nothing.
+        Done on a copy in memory that takes the file's place at the end: a crash or a full disk loses nothing.
         Raises DataFileError.
         """
         self._settle()
         self.close()
-        finish_file(self.path, status=status, ended=ended, results=dict(results), derived=self._derived)
+        with reworked(self.path, doing="finish the record") as file:
+            complete(file, status=status, ended=ended, results=dict(results), derived=self._derived)
+        read_only(self.path)
 
     def close(self) -> None:
         """Close the file as it is; rescue can finish it later."""
@@ -215,9 +217,9 @@ class DataFile:
             self._events.settle()
 
     def _still_open_to(self, kind: str, name: str) -> None:
-        if self._file.swmr_mode:
+        if not self._file or self._file.swmr_mode:
             raise DataFileError(
-                f"{kind} {name!r} came after start", where=self.path, way_out="Make everything before start."
+                f"{kind} {name!r} came after start or close", where=self.path, way_out="Make everything before start."
             )
         if name in self._images or (name == "eds" and self._events is not None):
             raise DataFileError(f"{kind} {name!r} is there already", where=self.path, way_out="Give it another name.")

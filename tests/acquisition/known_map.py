@@ -18,7 +18,12 @@ FRAME = Frame(centre=(20e-9, -10e-9), size=(40e-9, 24e-9), pixels=(10, 6), dwell
 REQUESTED = Frame(centre=(20e-9, -10e-9), size=(40.3e-9, 24.1e-9), pixels=(10, 6), dwell=2.1e-3)
 PASSES = 4
 CHANNELS = 64
-DRIFT = ((0.0, 0.0), (4e-9, 0.0), (4e-9, -4e-9), (0.0, 0.0))  # whole pixels of 4 nm, so that sums can be said in advance
+DRIFT = (
+    (0.0, 0.0),
+    (4e-9, 0.0),
+    (4e-9, -4e-9),
+    (0.0, 0.0),
+)  # whole pixels of 4 nm, so that sums can be said in advance
 FEATURE = (3, 4)  # row, column where the bright pixel stands in the first pass
 
 
@@ -160,7 +165,9 @@ def write_map(path: Path) -> Path:
         )
         nitrogen = Column(np.array([0.0, 1.0, 4.0, 9.0, 16.0]), "", errors=np.array([1.0, 1.0, 2.0, 3.0, 4.0]))
         file.table("profile", {"position": Column(position * 1e9, "nm"), "N": nitrogen, "P": nitrogen}, title="Profile")
-        file.finish(status="complete", ended=STARTED + timedelta(seconds=9), results={"counts": {"N": 30}, "width_nm": None})
+        file.finish(
+            status="complete", ended=STARTED + timedelta(seconds=9), results={"counts": {"N": 30}, "width_nm": None}
+        )
     return path
 
 
