@@ -1,0 +1,327 @@
+"""The scan: finite frames, each on its ticket, blanked before and after (Open Beam Interface).
+
+The box does what it is sent in order and can cut nothing short: a frame goes out in one buffer with its own blanking,
+so a host that dies leaves the beam blanked at the frame's end, and stopping waits for that end.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import LimitError, LinkTimeout, Refused, WireError
+from drivers.interlocks import Guard
+from drivers.limits import Limits
+from drivers.links.base import LONGEST_WAIT, Link, Wait
+from drivers.scan_settings import ScanSettings, ranges
+from drivers.ticket import Frame, Ticket
+from drivers.wire import obi
+from drivers.wire.obi_reply import Pixels, Reply, ReplySplitter, Synchronized, cookies
+
+__all__ = ["Scan", "ScanSettings", "ranges"]
+
+ROUNDING = 1e-6  # 256ths of a DAC step that floats may lose
+PATIENCE = 2.0  # s past the moment at which all should have come
+# as operands these end any command a lost host left half said, with the least it can do; as commands they do nothing
+PADDING = bytes(12) + obi.encode(obi.Flush(), obi.Flush())
+# the inline one replaces an unblanking that waits for a pixel; blanking comes first, the pins are taken last
+HOLD = (
+    obi.Blank(enable=True, inline=True),
+    obi.Blank(enable=True, inline=False),
+    obi.BeamSelect(obi.Beam.ELECTRON),
+    obi.ExternalCtrl(enable=True),
+)
+
+
+@dataclass
+class _Running:
+    """The frame the box is working on."""
+
+    pixels: int
+    begin: int  # cookie before its first pixel
+    end: int  # cookie after its last pixel and the blanking
+    begun: bool = False
+    got: int = 0
+    done: bool = False
+    lost: bool = False  # something came that it cannot have brought
+
+
+class Scan:
+    """An Open Beam Interface on a STEM column.
+
+    Closing the line, or losing it, makes the box let go of its blank pins: something else must hold the beam off then.
+    A frame is read, never waited for: the control wait that every driver is given is not needed.
+    """
+
+    Settings = ScanSettings
+
+    def __init__(
+        self, link: Link, settings: ScanSettings, *, limits: Limits, guard: Guard, wait: Wait, name: str = "scan"
+    ) -> None:
+        self.name = name
+        self._link = link
+        self.settings = settings
+        self._limits = limits
+        self._guard = guard
+        self._splitter = ReplySplitter()
+        self._cookies = cookies()
+        self._running: _Running | None = None
+        self._unread: list[NDArray[np.uint16]] = []
+        self._due = 0.0  # rig time by which everything asked for is done
+        self._late_since: float | None = None
+        self._blanked = False
+
+    def open(self) -> None:
+        """Take the blank pins, blanked, and see that the box answers. Raises LinkError, WireError."""
+        self._confirm_blanked("open", PADDING)
+
+    def close(self) -> None:
+        """Close the line; the box then lets go of its blank pins."""
+        self._link.close()
+        self._blanked = False
+
+    def commanded(self, frame: Frame) -> Frame:
+        """The frame the box would scan for `frame`: positions in DAC steps, pitch in 1/256 of them, dwell in 125 ns.
+
+        It is never larger than asked.  Commanding it again changes nothing; the dose is counted on it.
+        Raises LimitError.
+        """
+        self._check(frame)
+        (x, width), (y, height) = (self._actual(*axis) for axis in self._axes(frame))
+        commanded = Frame((x, y), (width, height), frame.pixels, _samples(frame.dwell) * obi.SAMPLE)
+        self._check(commanded)
+        return commanded
+
+    def start(self, frame: Frame, ticket: Ticket) -> None:
+        """Spend the ticket and let the frame run.
+
+        frame: as `commanded` returns it.  Raises LimitError, InterlockError, Refused, TicketError, LinkError.
+        """
+        if self._running is not None and not self._running.done:
+            raise self._refused("another frame is under way", "Read it to its end, or stop it.")
+        if frame != (commanded := self.commanded(frame)):
+            raise self._refused(f"the box would scan {commanded} for it", "Reserve and start what commanded() returns.")
+        self._guard(f"{self.name}.start")
+        begin, end = next(self._cookies), next(self._cookies)
+        whole = self._frame_commands(frame, begin, end)
+        ticket.spend(frame)
+        self._running = _Running(frame.count, begin, end)
+        self._blanked = False
+        self._unread.clear()
+        self._splitter.reset()
+        self._splitter.seek(begin)
+        self._expect(self._link.clock.now() + frame.seconds)
+        with self._link.transaction():
+            self._link.write(whole)
+
+    def read(self, timeout: float) -> NDArray[np.uint16]:
+        """Pixels that came since the last read, row by row, within `timeout` s (0 to 0.5); empty if none did.
+
+        Values are multiples of 4 up to 65532.  Raises LinkError (also when the frame should long be over) and
+        WireError: the frame is then lost, and only `stop` goes on; Aborted.
+        """
+        running = self._running
+        if running is not None and running.lost:
+            raise self._refused("the frame is lost", "Stop it first.", action="read")
+        if running is not None and not running.done:
+            try:
+                self._listen(timeout)
+                self._see_in_time("the end of the frame")
+            except (LinkTimeout, WireError) as error:
+                running.lost = True
+                raise error.at(self.name, "read") from None
+        unread, self._unread = self._unread, []
+        return np.concatenate(unread) if unread else np.empty(0, np.uint16)
+
+    def finished(self) -> bool:
+        """True when every pixel of the frame came, and the answer that is sent after the beam was blanked."""
+        return self._running is not None and self._running.done
+
+    def stop(self) -> int:
+        """See the frame to its end and the beam blanked, even while an abort is due; pixels known to be delivered.
+
+        The box finishes what it has been sent: this may last as long as the rest of the frame.  What came meanwhile
+        can still be read.  Raises LinkError, WireError.
+        """
+        self._blank("stop")
+        delivered = self._running.got if self._running else 0
+        self._running = None
+        return delivered
+
+    def blank(self) -> None:
+        """Blank the beam and have the box confirm it, after the rest of a frame under way. Raises LinkError."""
+        self._blank("blank")
+
+    def make_safe(self) -> None:
+        """Blank the beam, confirmed, even while an abort is due. Raises LinkError, WireError."""
+        self._blank("make_safe")
+
+    def status(self) -> dict[str, float | str | bool]:
+        """For the record: whether the beam is known to be blanked, and how far the frame is; asks the box nothing."""
+        running = self._running
+        return {
+            "blanked": self._blanked,
+            "pixels": running.got if running else 0,
+            "pixels_of_frame": running.pixels if running else 0,
+        }
+
+    def gain(self, dwell: float) -> float:
+        """What one counted electron adds to a pixel of `dwell` s, which is the mean of its 125 ns samples."""
+        return self.settings.counts_per_electron / _samples(dwell)
+
+    def electrons(self, values: NDArray[np.uint16], dwell: float) -> NDArray[np.float64]:
+        """Electrons counted in each pixel, from its value.
+
+        The box averages only the first 2^n samples of a dwell (largest power that fits): an estimate from those.
+        """
+        return (values.astype(np.float64) - self.settings.dark_level) / self.gain(dwell)
+
+    # --- what a frame is in the box's units
+
+    def _check(self, frame: Frame) -> None:
+        """Limits, before anything is rounded."""
+        self._limits.check(self.name, "start", dwell=frame.dwell, frame_time=frame.seconds)
+        for centre, size, pixels in zip(frame.centre, frame.size, frame.pixels, strict=True):
+            self._limits.check(self.name, "start", field=size)
+            self._limits.check(self.name, "start", position=centre - size / 2)
+            self._limits.check(self.name, "start", position=centre + size / 2)
+            if not 1 <= pixels <= obi.DAC_STEPS:
+                raise self._beyond(f"{pixels} pixels in a row or column; the box scans 1 to {obi.DAC_STEPS}")
+
+    def _axes(self, frame: Frame) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """(start, count, step) of x and of y."""
+        return self._axis(frame, 0), self._axis(frame, 1)
+
+    def _axis(self, frame: Frame, axis: int) -> tuple[int, int, int]:
+        count = frame.pixels[axis]
+        unit = self.settings.full_field / obi.DAC_STEPS
+        step = math.floor(frame.pitch[axis] / unit * obi.STEP + ROUNDING)
+        if not 1 <= step <= 0xFFFF:
+            raise self._beyond(
+                f"a pitch of {frame.pitch[axis] * 1e9:g} nm; the box steps {unit / obi.STEP * 1e9:.2g} to "
+                f"{unit * 0xFFFF / obi.STEP * 1e9:.4g} nm"
+            )
+        start = round(obi.DAC_STEPS / 2 + frame.centre[axis] / unit - _mean_offset(count, step))
+        if not 0 <= start <= start + ((count - 1) * step) // obi.STEP < obi.DAC_STEPS:
+            raise self._beyond("a field that leaves the scan field by rounding")
+        return start, count, step
+
+    def _actual(self, start: int, count: int, step: int) -> tuple[float, float]:
+        """Centre and size, m, of what the box scans."""
+        unit = self.settings.full_field / obi.DAC_STEPS
+        centre = (start + _mean_offset(count, step) - obi.DAC_STEPS / 2) * unit
+        return centre, count * step * unit / obi.STEP
+
+    def _frame_commands(self, frame: Frame, begin: int, end: int) -> bytes:
+        samples = _samples(frame.dwell)
+        longest = obi.LONGEST_RUN // frame.pixels[0] * frame.pixels[0]  # whole rows
+        full_runs, rest = divmod(frame.count, longest)
+        runs = [longest] * full_runs + [rest] * (rest > 0)
+        return obi.encode(
+            *HOLD,
+            _synchronize(begin),
+            obi.RasterRegion(*(number for axis in self._axes(frame) for number in axis)),
+            obi.Blank(enable=False, inline=True),
+            *(obi.RasterPixelRun(pixels, samples) for pixels in runs),
+            obi.Blank(enable=True, inline=False),
+            _synchronize(end),
+            obi.Flush(),
+        )
+
+    # --- what comes back
+
+    def _blank(self, action: str) -> None:
+        with self._link.abort.ignored():
+            self._confirm_blanked(action, obi.encode(obi.Abort()))
+
+    def _confirm_blanked(self, action: str, first: bytes) -> None:
+        """Blank and read up to the answer that is sent after it."""
+        cookie = next(self._cookies)
+        self._expect(max(self._due, self._link.clock.now()))
+        running = self._running
+        lost = running is None or running.done or running.lost  # what may still come belongs to nothing
+        confirmed = False
+        with self._link.transaction():
+            self._link.write(first + obi.encode(*HOLD, _synchronize(cookie), obi.Flush()))
+            if lost:
+                self._splitter.reset()
+                self._splitter.seek(cookie)
+            while not confirmed:
+                try:
+                    confirmed = self._listen(LONGEST_WAIT, until=cookie)
+                except WireError:  # the frame is lost; the beam must be blanked all the same
+                    if running is not None:
+                        running.lost = True
+                    self._splitter.seek(cookie)
+                if not confirmed:
+                    try:
+                        self._see_in_time("word that the beam is blanked")
+                    except LinkTimeout as error:
+                        raise error.at(self.name, action) from None
+        self._due = self._link.clock.now()
+        self._blanked = True
+
+    def _listen(self, timeout: float, until: int | None = None) -> bool:
+        """One bounded read; True when the answer `until` was in it. Raises WireError on what no frame may bring."""
+        data = self._link.read(timeout)
+        if data:
+            self._late_since = None
+        self._splitter.feed(data)
+        while (reply := self._splitter.next()) is not None:
+            if isinstance(reply, Synchronized) and reply.cookie == until:
+                return True
+            self._hear(reply)
+        return False
+
+    def _hear(self, reply: Reply) -> None:
+        running = self._running
+        if running is None or running.done:
+            raise WireError("something came that belongs to no frame")
+        if isinstance(reply, Pixels):
+            if not running.begun or running.got + reply.values.size > running.pixels:
+                raise WireError(f"more pixels came than the {running.pixels} of the frame")
+            running.got += reply.values.size
+            self._unread.append(reply.values)
+        elif reply.cookie == running.begin and not running.begun:
+            running.begun = True
+        elif reply.cookie == running.end and running.got == running.pixels:
+            running.done = self._blanked = True
+        else:
+            raise WireError(f"cookie {reply.cookie:#06x} came after {running.got} of {running.pixels} pixels")
+
+    def _expect(self, due: float) -> None:
+        self._due = due
+        self._late_since = None
+
+    def _see_in_time(self, what: str) -> None:
+        """Raise LinkTimeout when nothing came for a while although all should be done."""
+        if self.finished() or self._link.clock.now() < self._due:
+            return
+        now = self._link.elapsed()
+        if self._late_since is None:
+            self._late_since = now
+        if now - self._late_since > PATIENCE:
+            raise LinkTimeout(f"did not bring {what} within {PATIENCE:g} s", way_out="Is the box on and the cable in?")
+
+    def _refused(self, what: str, way_out: str, action: str = "start") -> Refused:
+        return Refused(f"refused: {what}", device=self.name, action=action, way_out=way_out)
+
+    def _beyond(self, what: str) -> LimitError:
+        return LimitError(f"refused: {what}", device=self.name, action="start", way_out="Choose another field.")
+
+
+def _synchronize(cookie: int) -> obi.Synchronize:
+    return obi.Synchronize(cookie, raster=True, output=obi.Output.SIXTEEN_BIT)
+
+
+def _samples(dwell: float) -> int:
+    """Dwell in samples of 125 ns."""
+    return max(1, min(obi.LONGEST_DWELL, round(dwell / obi.SAMPLE)))
+
+
+def _mean_offset(count: int, step: int) -> float:
+    """Mean position of `count` pixels from the first, DAC steps: the box drops the fraction of each."""
+    return float(np.mean(np.arange(count) * step // obi.STEP))
