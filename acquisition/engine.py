@@ -94,8 +94,9 @@ Recipe = Callable[[Run], None]
 class Engine:
     """Journal first, then the step; forward only.
 
-    perform: does one execution (the rig stands behind it).  make_safe: blanks and stops everything, never raises,
-    returns what was tried.  decision: what a person said of the torn step, by ordinal.
+    perform: does one execution (the rig stands behind it).  prepare: brings the rig back to where the journal left it.
+    make_safe: blanks and stops everything, never raises, returns what was tried.  decision: what a person said of the
+    torn step, by ordinal.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Engine:
         *,
         perform: Do,
         make_safe: Callable[[], list[str]],
+        prepare: Callable[[], None],
         seed: int,
         decision: tuple[int, Decision] | None = None,
     ) -> None:
@@ -113,6 +115,7 @@ class Engine:
         self._journal = journal
         self._perform = perform
         self._make_safe = make_safe
+        self._prepare = prepare
         self._decision = decision
         self._done: dict[int, Entry] = {}
         self._begun: dict[int, Entry] = {}
@@ -127,6 +130,7 @@ class Engine:
         """Do a recipe to its end and return the final state; what went wrong is journalled and raised."""
         self.control.to(State.RUNNING, "begun")
         try:
+            self._prepare()
             recipe(Run(self))
             self._refuse_shorter_recipe()
         except TornStep as torn:

@@ -14,7 +14,7 @@ from acquisition.control import RunControl
 from acquisition.ledger import Ledger
 from drivers.ticket import Frame, Ticket
 
-LISTEN = 0.25  # s; the longest bounded read of one listener
+LISTEN = 0.05  # s; the longest bounded read of one listener, short enough for the EDS's buffer
 
 
 class Beam(Protocol):

@@ -19,7 +19,6 @@ class Conversation:
     """
 
     def __init__(self, link: Link, device: str, identity: tuple[Said, ...], *, spacing: float) -> None:
-        self._device = device
         self._identity = identity
         self._exchange = Exchange(
             link, LineSplitter(), device=device, spacing=spacing, resync=self._forget_late_answers
@@ -31,25 +30,12 @@ class Conversation:
         Asked once more if every message in it is safe.  Raises LinkError, WireError, Aborted.
         """
         safe = all(one.message.safe for one in said)
-        try:
-            return self._ask_once(action, said, safe)
-        except WireError:
-            if not safe:
-                raise
-        return self._ask_once(action, said, safe)
+        return self._exchange.ask_for(action, compound(said), lambda line: answers(said, line), safe=safe)
 
     def say(self, *said: Said) -> None:
         """Send and expect nothing, though the line be in doubt: for what must at least have been said."""
         with self._exchange.link.transaction():
             self._exchange.put(compound(said))
-
-    def _ask_once(self, action: str, said: tuple[Said, ...], safe: bool) -> list[dict[str, Any]]:
-        line = self._exchange.ask(action, compound(said), safe=safe)
-        try:
-            return answers(said, line)
-        except WireError as error:
-            self._exchange.doubt()
-            raise error.at(self._device, action) from None
 
     def _forget_late_answers(self) -> None:
         self._exchange.put(compound(self._identity))

@@ -17,7 +17,6 @@ class RigState(StrEnum):
     """States of the rig that forbid commands."""
 
     LATCHED = "latched"
-    SAMPLE_WARM = "sample warm"
     CURRENT_STALE = "beam current calibration stale"
 
 
@@ -39,12 +38,6 @@ RULES: tuple[Rule, ...] = (
         "Find the cause, then `cryolift reset RUN --by NAME --reason ...`.",
     ),
     Rule(
-        RigState.SAMPLE_WARM,
-        ("scan.start",),
-        "the stage was warmer than the sample's ceiling after it had been cold; re-cooling does not undo that",
-        "Look at the sample, then `cryolift reset RUN --by NAME --reason ...`.",
-    ),
-    Rule(
         RigState.CURRENT_STALE,
         ("scan.start",),
         "the beam current was calibrated too long ago, so no dose could be counted",
@@ -59,12 +52,14 @@ class Interlocks:
     def __init__(self, states: Mapping[RigState, Callable[[], bool]], rules: Iterable[Rule] = RULES) -> None:
         self._states = dict(states)
         self._rules = tuple(rules)
+        unanswered = {rule.state for rule in self._rules} - set(self._states)
+        if unanswered:  # a rule that nobody feeds would never refuse anything
+            raise ValueError(f"nobody tells the interlocks of: {', '.join(sorted(unanswered))}")
 
     def guard(self, command: str) -> None:
         """Raise InterlockError when a rule forbids `device.action` now."""
         for rule in self._rules:
-            holds = self._states.get(rule.state)
-            if holds is not None and any(fnmatchcase(command, pattern) for pattern in rule.commands) and holds():
+            if any(fnmatchcase(command, pattern) for pattern in rule.commands) and self._states[rule.state]():
                 device, _, action = command.partition(".")
                 raise InterlockError(
                     f"refused: {rule.why} ({rule.state})", device=device, action=action, way_out=rule.way_out

@@ -69,6 +69,15 @@ class Bench:
         self.remember()
         return result
 
+    def prepare(self) -> None:
+        """On a resume: bring the stage back to the temperature that finished steps left it at."""
+        cooled = [e["result"] for e in self.journal.entries if e["kind"] == "result" and "kept_at_K" in e["result"]]
+        if cooled:
+            last = cooled[-1]
+            self.report(Progress(0, "resume", 0.0, f"bringing the stage back to {last['kept_at_K']:g} K", None))
+            self.rig.cryostat.set_temperature(last["kept_at_K"], last["ramp_K_per_s"])
+            self.kept_cold_at = last["kept_at_K"]
+
     def look_at_cold(self) -> Trip | None:
         """The watch on the sample's temperature, from the end of the first cool-down on."""
         if self.kept_cold_at is None:

@@ -177,15 +177,18 @@ def open_rig(
     latched: Callable[[], bool],
     seed: int,
     sample: Path | None,
+    remembered: Path | None = None,
 ) -> Rig:
     """Open every device or none; raises RigFileError and what a device raises when it does not answer as it should.
 
     wait: the control wait.  latched: true while a tripped interlock waits for a person.  seed, sample: of the world
-    behind `sim:` links.
+    behind `sim:` links.  remembered: where an earlier process left that world; it goes on from there.
     """
     world = _world(rig, clock, seed, sample) if rig.model.simulation is not None else None
-    opened = Rig(rig.model, rig.text, clock, abort, Interlocks({}), world, clock.now())
-    opened.interlocks = Interlocks({RigState.LATCHED: latched, RigState.CURRENT_STALE: opened.current_is_stale})
+    if world is not None and remembered is not None and remembered.exists():
+        world.load(remembered)
+    states = {RigState.LATCHED: latched, RigState.CURRENT_STALE: lambda: opened.current_is_stale()}
+    opened: Rig = Rig(rig.model, rig.text, clock, abort, Interlocks(states), world, clock.now())
 
     def between_transactions(seconds: float) -> None:
         busy = [link.name for link in opened.links if link.in_transaction]

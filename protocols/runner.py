@@ -33,6 +33,7 @@ from protocols.plan import Finding, Plan, StepPlan, look_through
 from protocols.recipe import Recipe
 from protocols.rig import Rig, RigText, open_rig, scan_settings
 
+WORLD = "world.npz"  # what a simulated sample was when its process ended
 COLD_LOOK = 10.0  # s of rig time between looks at the sample's temperature
 TAIL = 3.0  # probe widths beyond a pixel that still count as touched
 
@@ -96,12 +97,19 @@ def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | 
             latched=lambda: (job.folder / "control" / "latched").exists(),
             seed=job.seed,
             sample=job.sample,
+            remembered=job.folder / WORLD,
         )
         passport = Chain(passport_path(rig.file, job.recipe.heading.sample, job.folder))
         try:
             bench = _bench(job, rig, control, journal, passport, run, watching)
             engine = Engine(
-                journal, control, perform=bench.perform, make_safe=rig.make_safe, seed=job.seed, decision=decision
+                journal,
+                control,
+                perform=bench.perform,
+                make_safe=rig.make_safe,
+                prepare=bench.prepare,
+                seed=job.seed,
+                decision=decision,
             )
             watching.opened(bench)
             with _ctrl_c(control):
@@ -213,10 +221,8 @@ def _bench(
         begun=datetime.fromisoformat(run["begun"]),
         places=places,
         report=watching.progress,
-        remember=lambda: None,
+        remember=lambda: rig.world.save(job.folder / WORLD) if rig.world is not None else None,
     )
-    cooled = [e["result"]["kept_at_K"] for e in journal.entries if e["kind"] == "result" and "kept_at_K" in e["result"]]
-    bench.kept_cold_at = cooled[-1] if cooled else None
     control.watch("cryostat", COLD_LOOK, bench.look_at_cold)
     return bench
 

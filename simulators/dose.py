@@ -66,6 +66,14 @@ class FluenceMap:
         window = self._window(min(columns) * _TILE, min(rows) * _TILE, width * _TILE, height * _TILE)
         return Fluence(window, min(columns) * _TILE * STEP, min(rows) * _TILE * STEP, STEP)
 
+    def tiles(self) -> dict[tuple[int, int], Array]:
+        """The tiles hit so far, by (row, column) of the tile; m^-2."""
+        return dict(self._tiles)
+
+    def recall(self, tiles: dict[tuple[int, int], Array]) -> None:
+        """Go on from what `tiles` gave."""
+        self._tiles = dict(tiles)
+
     def _add(self, part: Array, first_x: int, first_y: int) -> None:
         for (row, column), inner, outer in _pieces(first_x, first_y, part.shape[1], part.shape[0]):
             tile = self._tiles.setdefault((row, column), np.zeros((_TILE, _TILE)))

@@ -26,6 +26,11 @@ class Drift:
         if self._first_light is None:
             self._first_light = time
 
+    @property
+    def first_light(self) -> float | None:
+        """Clock time, s, of the first exposure; None before it."""
+        return self._first_light
+
     def displacement(self, times: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Along x and y, m, at clock times, s; zero before first light."""
         if self._first_light is None:

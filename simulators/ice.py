@@ -23,6 +23,14 @@ class Ice:
         """K: the stage's, and the drop across the contact."""
         return self._cryostat.temperature("stage") + self._environment.contact_drop
 
+    def state(self) -> dict[str, float]:
+        """Thickness, m, and the clock time it has grown to, s."""
+        return {"done": self._done, "thickness": self.thickness}
+
+    def recall(self, state: dict[str, float]) -> None:
+        """Go on from what `state` gave."""
+        self._done, self.thickness = state["done"], state["thickness"]
+
     def advance(self, now: float) -> None:
         """Grow or sublime up to a clock time, s, while the stage cools or warms; in steps, however often one looks."""
         while self._done + _STEP <= now:

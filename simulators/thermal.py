@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.constants import Stefan_Boltzmann
@@ -99,6 +99,38 @@ class Cryostat:
         self.ramp_rate = rate
         if rate is None:
             self.set_point = self.target
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a stage left alone overnight still has in the morning, as JSON."""
+        return {
+            "temperatures": self._temperatures,
+            "open": sorted(self._open),
+            "done": self._done,
+            "output": self._output,
+            "integral": self._integral,
+            "load": self._load,
+            "heater_broken": self._heater_broken,
+            "nitrogen": self.nitrogen,
+            "heat": asdict(self.heat),
+            "pid": list(self.pid),
+            "heater_limit": self.heater_limit,
+            "ramp_rate": self.ramp_rate,
+            "target": self.target,
+            "set_point": self.set_point,
+        }
+
+    def recall(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._temperatures = dict(state["temperatures"])
+        self._open = set(state["open"])
+        self._done, self._output, self._integral = state["done"], state["output"], state["integral"]
+        self._load, self._heater_broken = state["load"], state["heater_broken"]
+        self._last_error = None
+        self.nitrogen, self.heat = state["nitrogen"], HeatAccount(**state["heat"])
+        proportional, integral, derivative = state["pid"]
+        self.pid = (proportional, integral, derivative)
+        self.heater_limit, self.ramp_rate = state["heater_limit"], state["ramp_rate"]
+        self.target, self.set_point = state["target"], state["set_point"]
 
     def quench(self) -> None:
         """Let the insulating vacuum break."""

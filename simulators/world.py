@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -86,10 +88,12 @@ class World:
         true_current = beam_current * (1.0 + float(current_error))
         scan_scale = 1.0 + float(scale_error)
 
+        self._dice = {"sensors": sensors, "shots": shots, "photons": photons}
+
         self.cryostat = Cryostat(sensors)
-        ice = Ice(sample.environment, self.cryostat)
-        received = FluenceMap()
-        drift = Drift(sample.environment.drift, holder)
+        self._ice = ice = Ice(sample.environment, self.cryostat)
+        self._received = received = FluenceMap()
+        self._drift = drift = Drift(sample.environment.drift, holder)
         lamella = Lamella(sample, optics, full_field, geometry)  # twice the field: the lamella drifts
         self.eds = Eds(lamella, optics, photons)
         self.column = Column(
@@ -109,6 +113,37 @@ class World:
         self.processes: list[Callable[[float], None]] = [ice.advance, self.cryostat.advance]
         self._wiring = tuple(wiring)
         self._listeners: dict[str, list[Callable[[float, bool], None]]] = {}
+
+    def save(self, path: Path) -> None:
+        """Write what the sample and its surroundings are now, so that another process can go on with them."""
+        state = {
+            "cryostat": self.cryostat.state(),
+            "ice": self._ice.state(),
+            "first_light": self._drift.first_light,
+            "beam_current": self.column.current,
+            "dice": {name: die.bit_generator.state for name, die in self._dice.items()},
+        }
+        tiles = self._received.tiles()
+        part = path.with_name(path.name + ".part.npz")
+        places, values = np.array(list(tiles), dtype=np.int64), np.array(list(tiles.values()))
+        np.savez(part, state=np.array(json.dumps(state)), places=places, tiles=values)
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from what `save` wrote; sample, seed and optics must be those it was written with."""
+        with np.load(path, allow_pickle=False) as kept:
+            state = json.loads(str(kept["state"]))
+            tiles = {
+                (int(row), int(column)): tile for (row, column), tile in zip(kept["places"], kept["tiles"], strict=True)
+            }
+        self.cryostat.recall(state["cryostat"])
+        self._ice.recall(state["ice"])
+        if state["first_light"] is not None:
+            self._drift.light(state["first_light"])
+        self.column.current = state["beam_current"]
+        for name, die in self._dice.items():
+            die.bit_generator.state = state["dice"][name]
+        self._received.recall(tiles)
 
     def catch_up(self) -> None:
         """Bring every process to the clock."""

@@ -26,6 +26,7 @@ class Splitter(Protocol[Message]):
 
 
 M = TypeVar("M")
+T = TypeVar("T")
 
 
 class Exchange(Generic[M]):
@@ -67,16 +68,21 @@ class Exchange(Generic[M]):
             self._put(request)
 
     def ask(self, action: str, request: bytes, *, safe: bool) -> M:
-        """Send a question and return its answer; a `safe` one is asked once more if nothing usable came.
+        """Send a question and return its answer, as `ask_for` does."""
+        return self.ask_for(action, request, lambda message: message, safe=safe)
 
-        Raises LinkTimeout, LinkClosed, WireError, Aborted.
+    def ask_for(self, action: str, request: bytes, read: Callable[[M], T], *, safe: bool) -> T:
+        """Send a question and return what `read` makes of its answer.
+
+        A `safe` one is asked once more, and only once, if nothing usable came; what `read` cannot make sense of (it
+        raises WireError) is not usable.  Raises LinkTimeout, LinkClosed, WireError, Aborted.
         """
         try:
-            return self._once(action, request)
+            return self._once(action, request, read)
         except (LinkTimeout, WireError):
             if not safe:
                 raise
-        return self._once(action, request)
+        return self._once(action, request, read)
 
     def collect(self, action: str) -> M:
         """Wait for one more message of an answer that comes in several."""
@@ -96,11 +102,11 @@ class Exchange(Generic[M]):
         with self._blamed(action):
             return self._take(self._give_up)
 
-    def _once(self, action: str, request: bytes) -> M:
+    def _once(self, action: str, request: bytes, read: Callable[[M], T]) -> T:
         self._settle(action)
         with self._transaction(action):
             self._put(request)
-            return self._take(self.link.elapsed() + self._timeout)
+            return read(self._take(self.link.elapsed() + self._timeout))
 
     def _settle(self, action: str) -> None:
         if self._in_doubt and self._resync is not None:

@@ -51,6 +51,7 @@ class CoolDown(Step):
         return {
             "started_at_K": round(started_at, 3),
             "kept_at_K": self.to,
+            "ramp_K_per_s": self.ramp,
             "worst_deviation_K": round(worst, 3),
             "ramp_seconds": round(reached_after, 1),
             "held": seen,

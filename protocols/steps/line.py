@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from acquisition.analysis.interface import Interface, coordinates, find_interface
-from acquisition.analysis.profile import profile
 from acquisition.analysis.interphase import interphase_width
+from acquisition.analysis.profile import profile
 from acquisition.analysis.ramps import NoStep, Ramp, fit_ramp, resample
 from acquisition.analysis.spectra import fit, line_shapes
 from acquisition.datafile import Column, Recorded, open_record

@@ -1,6 +1,5 @@
 """The steps a recipe may name."""
 
-
 from protocols.steps.base import Step
 from protocols.steps.cooling import CoolDown, Wait
 from protocols.steps.eds import EdsMap

@@ -23,7 +23,6 @@ COMMANDS = (
 )
 FORBIDDEN = {
     RigState.LATCHED: {"scan.start", "cryostat.set_temperature"},
-    RigState.SAMPLE_WARM: {"scan.start"},
     RigState.CURRENT_STALE: {"scan.start"},
 }
 COMBINATIONS = [set(some) for n in range(len(RigState) + 1) for some in combinations(RigState, n)]
@@ -61,6 +60,11 @@ def test_a_refusal_names_the_command_why_and_the_way_out(rule: Rule) -> None:
     assert str(refusal.value) == f"scan: start refused: {rule.why} ({rule.state}). {rule.way_out}"
 
 
+def test_a_rule_whose_state_nobody_tells_is_an_error_at_once() -> None:
+    with pytest.raises(ValueError, match="beam current calibration stale"):
+        Interlocks({RigState.LATCHED: lambda: False})
+
+
 def test_the_states_are_asked_anew_for_every_command() -> None:
     holding: set[RigState] = set()
     guard = Interlocks(answering(holding)).guard
@@ -76,7 +80,7 @@ def test_a_state_that_cannot_be_read_forbids() -> None:
     def unreadable() -> bool:
         raise DeviceError("sensor open", device="cryostat", action="temperature")
 
-    states = answering([]) | {RigState.SAMPLE_WARM: unreadable}
+    states = answering([]) | {RigState.CURRENT_STALE: unreadable}
     with pytest.raises(DeviceError):
         Interlocks(states).guard("scan.start")
 
