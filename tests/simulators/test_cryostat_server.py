@@ -177,12 +177,21 @@ def test_beyond_the_temperature_limit_all_heaters_go_off(host: Host) -> None:
 
 
 def test_an_alarm_latches_until_it_is_reset(host: Host) -> None:
-    host.says("ALARM A,1,290.0,0,0,1,0,1")
-    assert host.says("ALARMST? A") == "1,0"
-    host.says("ALARM A,1,400.0,0,0,1,0,1")
+    for letter, latch in (("A", 1), ("B", 0)):
+        host.says(f"ALARM {letter},1,290.0,0,0,{latch},0,1")
+    host.says("")
+    assert host.says("ALARMST? A;ALARMST? B") == "1,0;1,0"
+    host.clock.sleep(3600.0)  # both are far below 290 K now
+    assert host.says("ALARMST? A;ALARMST? B") == "1,0;0,0"
+    host.says("ALMRST")
     assert host.says("ALARMST? A") == "0,0"
+
+
+def test_an_alarm_that_is_off_tells_nothing(host: Host) -> None:
+    host.says("ALARM A,1,290.0,0,0,1,0,1")
     host.says("ALARM A,0,,,,,,")
     assert host.says("ALARM? A").startswith("0,")
+    assert host.says("ALARMST? A") == "0,0"
 
 
 def test_a_reset_leaves_the_heaters_off(host: Host) -> None:
