@@ -18,7 +18,8 @@ from acquisition.datafile.tags import LIBVER
 
 _ERRNO = re.compile(r"errno = (\d+)")
 _WAY_OUT = (
-    "What was flushed before is kept: free space on the disk (or reconnect it), then let `rescue` finish the file."
+    "What was flushed before is kept. Free space on the disk, or close what holds the file, "
+    "then let `rescue` finish the file."
 )
 
 

@@ -192,6 +192,8 @@ class DataFile:
         Done on a copy in memory that takes the file's place at the end: a crash or a full disk loses nothing.
         Raises DataFileError.
         """
+        if not self._file:
+            raise DataFileError("is closed already", where=self.path, way_out="Let `rescue` finish the file.")
         self._settle()
         self.close()
         with reworked(self.path, doing="finish the record") as file:

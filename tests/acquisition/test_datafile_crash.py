@@ -204,7 +204,7 @@ MEASURE = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the full disk is made with RLIMIT_FSIZE, which Windows has not")
-@pytest.mark.parametrize("room", [0, 1000, 1100, 20_000])
+@pytest.mark.parametrize("room", [0, 20_000])
 def test_a_full_disk_is_named_and_keeps_what_was_flushed(tmp_path: Path, room: int) -> None:
     path = tmp_path / "0004-eds_map.nxs"
     done = in_another_process(FULL.format(room=room, doing=MEASURE.strip()), path)

@@ -105,6 +105,13 @@ def test_an_event_outside_the_frame_or_the_spectrum_is_refused(tmp_path: Path) -
             events.append(0, np.array([5], np.uint32), np.array([64], np.uint16))
 
 
+def test_a_record_is_finished_once(tmp_path: Path) -> None:
+    file, _, _ = begin(tmp_path / "a.nxs")
+    file.finish(status="aborted", ended=STARTED, results={})
+    with pytest.raises(DataFileError, match="is closed already"):
+        file.finish(status="complete", ended=STARTED, results={})
+
+
 def test_nothing_new_can_be_made_after_start(tmp_path: Path) -> None:
     file, _, _ = begin(tmp_path / "a.nxs")
     with file, pytest.raises(DataFileError, match="Make everything before start"):
@@ -116,7 +123,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         DataFile.create(tmp_path / "nowhere" / "a.nxs", about())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(cuts=st.lists(st.integers(1, 59), max_size=8), keep=st.integers(1, 60))
 def test_however_the_pixels_are_cut_the_image_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], keep: int
