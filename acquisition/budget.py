@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from acquisition.dosemap import DoseMap, Rectangle
+from acquisition.dosemap import CELL, DoseMap, Rectangle
 from drivers.errors import Refused
 from drivers.ticket import Frame
 from physics.dose import fluence as planned_fluence
@@ -38,7 +38,7 @@ class BeamBelief:
     """What is believed of the beam, with the bounds that the dose is charged by.
 
     current: A, with its relative bound.  scale: relative bound of the scan field's width.  flyback: s a row with the
-    beam on, at most.  tail: how far beyond its pixel the probe reaches, m.
+    beam on, at most.  tail: how far beyond its pixel the probe reaches, m.  grain: smallest step of the scan, m.
     """
 
     current: float
@@ -46,6 +46,7 @@ class BeamBelief:
     scale_bound: float
     flyback: float
     tail: float
+    grain: float
 
     def fluence(self, frame: Frame) -> float:
         """Best estimate of what one pass of a frame gives, m^-2."""
@@ -54,7 +55,9 @@ class BeamBelief:
     def highest_fluence(self, frame: Frame) -> float:
         """Upper bound of what one pass of a frame gives any cell inside it, m^-2."""
         flyback = self.flyback / (frame.pixels[0] * frame.dwell)
-        return self.fluence(frame) * (1 + self.current_bound) * (1 + flyback) / (1 - self.scale_bound) ** 2
+        # pixels closer than one step of the scan are unevenly spaced: one more may fall on a cell
+        uneven = 1.0 if min(frame.pitch) > self.grain * (1 - 1e-6) else (1.0 + self.grain / CELL) ** 2
+        return self.fluence(frame) * (1 + self.current_bound) * (1 + flyback) * uneven / (1 - self.scale_bound) ** 2
 
     def reach(self, frame: Frame) -> float:
         """How far outside its nominal rectangle a frame may land for a wrong scan width and probe tails, m."""

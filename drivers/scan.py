@@ -6,16 +6,16 @@ so a host that dies leaves the beam blanked at the frame's end, and stopping wai
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import LimitError, LinkTimeout, Refused, WireError
+from drivers.errors import LinkTimeout, Refused, WireError
 from drivers.interlocks import Guard
 from drivers.limits import Limits
 from drivers.links.base import LONGEST_WAIT, Link, Wait
+from drivers.raster import Raster, raster, samples
 from drivers.scan_settings import ScanSettings, ranges
 from drivers.ticket import Frame, Ticket
 from drivers.wire import obi
@@ -23,7 +23,6 @@ from drivers.wire.obi_reply import Pixels, Reply, ReplySplitter, Synchronized, c
 
 __all__ = ["Scan", "ScanSettings", "ranges"]
 
-ROUNDING = 1e-6  # 256ths of a DAC step that floats may lose
 PATIENCE = 2.0  # s past the moment at which all should have come
 # as operands these end any command a lost host left half said, with the least it can do; as commands they do nothing
 PADDING = bytes(12) + obi.encode(obi.Flush(), obi.Flush())
@@ -84,16 +83,11 @@ class Scan:
         self._blanked = False
 
     def commanded(self, frame: Frame) -> Frame:
-        """The frame the box would scan for `frame`: positions in DAC steps, pitch in 1/256 of them, dwell in 125 ns.
+        """The frame the box would scan for `frame`: pitch and place in whole converter steps, dwell in 125 ns.
 
-        It is never larger than asked.  Commanding it again changes nothing; the dose is counted on it.
-        Raises LimitError.
+        Commanding it again changes nothing; the dose is counted on it.  Raises LimitError.
         """
-        self._check(frame)
-        (x, width), (y, height) = (self._actual(*axis) for axis in self._axes(frame))
-        commanded = Frame((x, y), (width, height), frame.pixels, _samples(frame.dwell) * obi.SAMPLE)
-        self._check(commanded)
-        return commanded
+        return self._raster(frame).frame
 
     def start(self, frame: Frame, ticket: Ticket) -> None:
         """Spend the ticket and let the frame run.
@@ -170,7 +164,7 @@ class Scan:
 
     def gain(self, dwell: float) -> float:
         """What one counted electron adds to a pixel of `dwell` s, which is the mean of its 125 ns samples."""
-        return self.settings.counts_per_electron / _samples(dwell)
+        return self.settings.counts_per_electron / samples(dwell)
 
     def electrons(self, values: NDArray[np.uint16], dwell: float) -> NDArray[np.float64]:
         """Electrons counted in each pixel, from its value.
@@ -179,53 +173,22 @@ class Scan:
         """
         return (values.astype(np.float64) - self.settings.dark_level) / self.gain(dwell)
 
-    # --- what a frame is in the box's units
+    # --- what goes out
 
-    def _check(self, frame: Frame) -> None:
-        """Limits, before anything is rounded."""
-        self._limits.check(self.name, "start", dwell=frame.dwell, frame_time=frame.seconds)
-        for centre, size, pixels in zip(frame.centre, frame.size, frame.pixels, strict=True):
-            self._limits.check(self.name, "start", field=size)
-            self._limits.check(self.name, "start", position=centre - size / 2)
-            self._limits.check(self.name, "start", position=centre + size / 2)
-            if not 1 <= pixels <= obi.DAC_STEPS:
-                raise self._beyond(f"{pixels} pixels in a row or column; the box scans 1 to {obi.DAC_STEPS}")
-
-    def _axes(self, frame: Frame) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        """(start, count, step) of x and of y."""
-        return self._axis(frame, 0), self._axis(frame, 1)
-
-    def _axis(self, frame: Frame, axis: int) -> tuple[int, int, int]:
-        count = frame.pixels[axis]
-        unit = self.settings.full_field / obi.DAC_STEPS
-        step = math.floor(frame.pitch[axis] / unit * obi.STEP + ROUNDING)
-        if not 1 <= step <= 0xFFFF:
-            raise self._beyond(
-                f"a pitch of {frame.pitch[axis] * 1e9:g} nm; the box steps {unit / obi.STEP * 1e9:.2g} to "
-                f"{unit * 0xFFFF / obi.STEP * 1e9:.4g} nm"
-            )
-        start = round(obi.DAC_STEPS / 2 + frame.centre[axis] / unit - _mean_offset(count, step))
-        if not 0 <= start <= start + ((count - 1) * step) // obi.STEP < obi.DAC_STEPS:
-            raise self._beyond("a field that leaves the scan field by rounding")
-        return start, count, step
-
-    def _actual(self, start: int, count: int, step: int) -> tuple[float, float]:
-        """Centre and size, m, of what the box scans."""
-        unit = self.settings.full_field / obi.DAC_STEPS
-        centre = (start + _mean_offset(count, step) - obi.DAC_STEPS / 2) * unit
-        return centre, count * step * unit / obi.STEP
+    def _raster(self, frame: Frame) -> Raster:
+        return raster(frame, self.settings, self._limits, self.name)
 
     def _frame_commands(self, frame: Frame, begin: int, end: int) -> bytes:
-        samples = _samples(frame.dwell)
+        scanned = self._raster(frame)
         longest = obi.LONGEST_RUN // frame.pixels[0] * frame.pixels[0]  # whole rows
         full_runs, rest = divmod(frame.count, longest)
         runs = [longest] * full_runs + [rest] * (rest > 0)
         return obi.encode(
             *HOLD,
             _synchronize(begin),
-            obi.RasterRegion(*(number for axis in self._axes(frame) for number in axis)),
+            obi.RasterRegion(*astuple(scanned.x), *astuple(scanned.y)),
             obi.Blank(enable=False, inline=True),
-            *(obi.RasterPixelRun(pixels, samples) for pixels in runs),
+            *(obi.RasterPixelRun(pixels, scanned.samples) for pixels in runs),
             obi.Blank(enable=True, inline=False),
             _synchronize(end),
             obi.Flush(),
@@ -309,19 +272,6 @@ class Scan:
     def _refused(self, what: str, way_out: str, action: str = "start") -> Refused:
         return Refused(f"refused: {what}", device=self.name, action=action, way_out=way_out)
 
-    def _beyond(self, what: str) -> LimitError:
-        return LimitError(f"refused: {what}", device=self.name, action="start", way_out="Choose another field.")
-
 
 def _synchronize(cookie: int) -> obi.Synchronize:
     return obi.Synchronize(cookie, raster=True, output=obi.Output.SIXTEEN_BIT)
-
-
-def _samples(dwell: float) -> int:
-    """Dwell in samples of 125 ns."""
-    return max(1, min(obi.LONGEST_DWELL, round(dwell / obi.SAMPLE)))
-
-
-def _mean_offset(count: int, step: int) -> float:
-    """Mean position of `count` pixels from the first, DAC steps: the box drops the fraction of each."""
-    return float(np.mean(np.arange(count) * step // obi.STEP))

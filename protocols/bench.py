@@ -16,9 +16,9 @@ from acquisition.datafile import About, DataFile
 from acquisition.engine import Execution, Result
 from acquisition.exposure import Tracker
 from acquisition.ledger import Ledger
-from drivers.errors import LimitError
 from drivers.rigfile import Position
 from drivers.ticket import Frame, Ticket
+from protocols.plan import Dwell, settled
 from protocols.rig import Rig
 from protocols.steps.base import Step, StepError
 
@@ -157,13 +157,11 @@ class StepRun:
             )
         return name
 
-    def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: float) -> Frame:
-        """The frame over an area, moved along with the sample, as the scan box will really do it."""
+    def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: Dwell) -> Frame:
+        """The frame over an area, moved along with the sample, as the scan box will really do it; raises LimitError."""
         (x, y), (dx, dy) = self._bench.places[area].at, self.tracker.aim(self._now()).offset
-        try:
-            return self.rig.scan.commanded(Frame((x + dx, y + dy), size, pixels, dwell))
-        except LimitError as error:
-            raise error.at("scan", self.execution.step.do) from None
+        scan = self.rig.scan
+        return settled(scan.commanded, Frame((x + dx, y + dy), size, pixels, scan.settings.limits.dwell[0]), dwell)
 
     def require(self, area: str, frame: Frame, passes: int) -> None:
         """Refuse now what would not fit the budget later; raises BudgetError."""

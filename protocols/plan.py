@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from acquisition.budget import Aim, Books, BudgetError
 from drivers.errors import LimitError
+from drivers.limits import Limits
+from drivers.raster import raster
 from drivers.rigfile import Position
+from drivers.scan_settings import ScanSettings, ranges
 from drivers.ticket import Frame
-from physics.units import show
 from protocols.steps.base import Outlook, Step, StepError
+
+Dwell = Callable[[tuple[float, float]], float]
+"""The dwell, s, that a pitch (x, y), m, asks for."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,11 @@ class StepPlan:
 class Plan:
     """What steps may know when they are looked through: places, the dose of a frame, where the field stands."""
 
-    def __init__(self, places: dict[str, Position], books: Books, field: float) -> None:
+    def __init__(self, places: dict[str, Position], books: Books, scan: ScanSettings) -> None:
         self.places = places
         self.books = books
-        self.field = field
+        self._scan = scan
+        self._limits = Limits(ranges(scan))
         self.here: str | None = None
         self.maps: set[str] = set()
 
@@ -51,16 +57,18 @@ class Plan:
             raise StepError(f'names area "{area}", which has no place. Known: {", ".join(sorted(self.places))}.')
         return area
 
-    def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: float) -> Frame:
-        """A frame in the middle of an area; raises StepError when it leaves the scan field."""
-        centre = self.places[area].at
-        for where, extent in zip(centre, size, strict=True):
-            if not abs(where) + extent / 2 <= self.field / 2:
-                raise StepError(
-                    f'a frame of {show(extent, "nm")} at area "{area}" leaves the field of {show(self.field, "nm")}. '
-                    "Choose a smaller field or another place."
-                )
-        return Frame(centre, size, pixels, dwell)
+    def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: Dwell) -> Frame:
+        """The frame the scan box will do in the middle of an area; raises LimitError."""
+        return settled(
+            lambda frame: raster(frame, self._scan, self._limits, "scan").frame,
+            Frame(self.places[area].at, size, pixels, self._limits.range("dwell").low),
+            dwell,
+        )
+
+
+def settled(commanded: Callable[[Frame], Frame], frame: Frame, dwell: Dwell) -> Frame:
+    """The commanded frame with the dwell that its own pitch asks for; `frame` says the rest."""
+    return commanded(replace(frame, dwell=dwell(commanded(frame).pitch)))
 
 
 def look_through(steps: Sequence[Step], plan: Plan, margin: float) -> tuple[list[StepPlan], list[Finding]]:

@@ -105,17 +105,17 @@ class Rig:
         """Blank, stop, hold, on every device, whatever happened before; never raises, says what was tried."""
         tried = []
         with self.abort.ignored():
-            for name in sorted(self.devices, key=lambda n: n != "scan"):  # the beam first, always
+            for name, device in self.devices.items():  # in the order they were opened: the beam first
                 try:
-                    self.devices[name].make_safe()
+                    device.make_safe()
                     tried.append(f"{name}: safe")
                 except Exception as error:  # one device that fails must not keep the others from being made safe
                     tried.append(f"{name}: FAILED: {error}")
         return tried
 
     def close(self) -> None:
-        """Close every link."""
-        for link in self.links:
+        """Close every link, the beam's last: a scan box that loses its line lets go of the blanker."""
+        for link in reversed(self.links):
             link.close()
 
     def current_is_stale(self) -> bool:
@@ -197,7 +197,7 @@ def open_rig(
         wait(seconds)
 
     try:
-        for name, entry in rig.model.devices.items():
+        for name, entry in sorted(rig.model.devices.items(), key=_beam_first):
             opened.devices[name] = _open_device(rig, name, entry, opened, between_transactions)
     except BaseException:
         opened.make_safe()
@@ -212,6 +212,12 @@ def scan_settings(rig: RigText) -> ScanSettings:
         if entry.driver in KINDS and KINDS[entry.driver].driver is Scan:
             return _settings(rig, name, entry, ScanSettings)
     raise RigFileError(f"rig {rig.name}: has no scan device; add one under `devices:`")
+
+
+def _beam_first(item: tuple[str, DeviceEntry]) -> bool:
+    """Sorts what holds the beam blanked before everything else: until it is opened the beam may be on."""
+    kind = KINDS.get(item[1].driver)
+    return kind is None or kind.driver is not Scan
 
 
 def _world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:

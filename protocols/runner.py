@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from acquisition.budget import Area, BeamBelief, Books
 from acquisition.chain import Chain, Entry, read_chain
 from acquisition.control import RunControl, State
-from acquisition.datafile import write_index
+from acquisition.datafile import open_record, rescue, write_index
 from acquisition.dosemap import Rectangle
 from acquisition.engine import Decision, Engine
 from acquisition.exposure import Tracker
@@ -27,6 +27,7 @@ from acquisition.results import STATUS, gather, write_json
 from drivers.clock import Clock, RealClock, VirtualClock, wall_seconds
 from drivers.links import AbortFlag
 from drivers.rigfile import Position, RigFile
+from drivers.wire.obi import DAC_STEPS
 from protocols.bench import Bench, Progress, versions
 from protocols.passports import passport_path
 from protocols.plan import Finding, Plan, StepPlan, look_through
@@ -133,6 +134,11 @@ def conclude(job: Job, ledger: Ledger, entries: list[Entry]) -> None:
     """Write what follows from the journal: results.json, the pictures, and the index last."""
     results = gather(entries, ledger)
     write_json(job.folder / "results.json", results)
+    for path in sorted((job.folder / "data").glob("*.nxs")):
+        with open_record(path) as record:
+            torn = record.status == "in_progress"
+        if torn:
+            rescue(path)
     steps = [e for e in entries if e["kind"] in ("step", "result")]
     dose = [e for e in entries if e["kind"] in ("reserve", "settle")]
     run = next(e for e in entries if e["kind"] == "run")
@@ -152,14 +158,13 @@ def preflight(job: Job) -> list[Finding]:
 def look(job: Job) -> tuple[list[StepPlan], list[Finding], Books]:
     """Look through the recipe on the books of the sample's passport, which is only read."""
     places = places_of(job.recipe, job.rig.model)
-    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig.model))
+    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig))
     passport = passport_path(job.rig.model, job.recipe.heading.sample, job.folder)
     if passport.is_file():
         for entry in read_chain(passport):
             if entry["kind"] == "reserve":
                 books.map.add(Rectangle(*entry["where"]), entry["fluence"])
-    scan = scan_settings(job.rig)
-    plan = Plan(places, books, scan.full_field)
+    plan = Plan(places, books, scan_settings(job.rig))
     plans, findings = look_through(job.recipe.steps or (), plan, job.rig.model.calibrations.position)
     return plans, findings, books
 
@@ -183,15 +188,16 @@ def places_of(recipe: Recipe, rig: RigFile) -> dict[str, Position]:
     return {**rig.positions, **recipe.heading.areas}
 
 
-def belief_of(rig: RigFile) -> BeamBelief:
+def belief_of(rig: RigText) -> BeamBelief:
     """What the rig file says of the beam, as the ledger counts with it."""
-    calibrations = rig.calibrations
+    calibrations, scan = rig.model.calibrations, scan_settings(rig)
     return BeamBelief(
         current=calibrations.beam_current.value,
         current_bound=calibrations.beam_current.uncertainty,
         scale_bound=calibrations.scan_scale.uncertainty,
         flyback=calibrations.flyback,
-        tail=TAIL * rig.optics.probe_fwhm,
+        tail=TAIL * rig.model.optics.probe_fwhm,
+        grain=scan.full_field / DAC_STEPS,
     )
 
 
@@ -211,7 +217,7 @@ def _bench(
             tracker.recall(tuple(entry["offset"]), entry["t"])
     bench = Bench(
         rig=rig,
-        ledger=Ledger(passport, ledger_areas(job.recipe, places), belief_of(rig.file), note),
+        ledger=Ledger(passport, ledger_areas(job.recipe, places), belief_of(job.rig), note),
         control=control,
         journal=journal,
         tracker=tracker,

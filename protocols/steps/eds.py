@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from acquisition.engine import Result
-from physics.dose import dwell_for
 from physics.quantities import Fluence, Metres
 from protocols.bench import StepRun
 from protocols.plan import Plan
@@ -36,24 +35,22 @@ class EdsMap(Step):
 
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.of)
-        size = square(self.field, self.pixels)
-        frame = plan.frame(area, size, self.pixels, self._dwell(plan.books.belief.current, size))
+        mapping = self._mapping(area)
+        frame = plan.frame(area, mapping.size, mapping.pixels, mapping.dwell(plan.books.belief.current))
         return Outlook(frame.seconds * self.passes, (Exposure(area, frame, self.passes),))
 
     def run(self, run: StepRun) -> Result:
-        size = square(self.field, self.pixels)
-        mapping = Mapping(
-            area=run.area(self.of),
-            size=size,
+        area = run.area(self.of)
+        return MapTaker(run, self._mapping(area)).take(f"EDS map of {area}")
+
+    def _mapping(self, area: str) -> Mapping:
+        return Mapping(
+            area=area,
+            size=square(self.field, self.pixels),
             pixels=self.pixels,
-            dwell=self._dwell(run.ledger.belief.current, size),
+            dose=self.dose,
             passes=self.passes,
             elements=self.elements,
             counts=self.counts,
             follow=self.drift == "correct",
         )
-        return MapTaker(run, mapping).take(f"EDS map of {mapping.area}")
-
-    def _dwell(self, current: float, size: tuple[float, float]) -> float:
-        pitch = size[0] / self.pixels[0], size[1] / self.pixels[1]
-        return dwell_for(self.dose, current, *pitch, passes=self.passes)

@@ -16,7 +16,6 @@ from acquisition.analysis.spectra import fit, line_shapes
 from acquisition.datafile import Column, Recorded, open_record
 from acquisition.engine import Result
 from drivers.rigfile import Strict
-from physics.dose import dwell_for
 from physics.materials import material, names
 from physics.quantities import Fluence, Metres
 from protocols.bench import StepRun
@@ -38,14 +37,13 @@ class Strip(Strict):
     passes: int = Field(ge=1, le=4096)
     elements: tuple[str, ...] = Field(min_length=1)
 
-    def mapping(self, area: str, current: float) -> Mapping:
-        """The strip as a map that is followed along with the drift; current: A."""
-        pitch = self.length / self.pixels[0], self.width / self.pixels[1]
+    def mapping(self, area: str) -> Mapping:
+        """The strip as a map that is followed along with the drift."""
         return Mapping(
             area=area,
             size=(self.length, self.width),
             pixels=self.pixels,
-            dwell=dwell_for(self.dose, current, *pitch, passes=self.passes),
+            dose=self.dose,
             passes=self.passes,
             elements=self.elements,
             counts=None,
@@ -84,14 +82,14 @@ class EdsLine(Step):
             if "eds_map" not in plan.maps:
                 raise StepError("integrates a map, but no eds_map comes before it. Add one, or say `scan: {...}`.")
             return Outlook(0.0)
-        mapping = self.scan.mapping(area, plan.books.belief.current)
-        frame = plan.frame(area, mapping.size, mapping.pixels, mapping.dwell)
+        mapping = self.scan.mapping(area)
+        frame = plan.frame(area, mapping.size, mapping.pixels, mapping.dwell(plan.books.belief.current))
         return Outlook(frame.seconds * mapping.passes, (Exposure(area, frame, mapping.passes),))
 
     def run(self, run: StepRun) -> Result:
         area = run.area(self.across)
         if self.scan is not None:
-            recorded = MapTaker(run, self.scan.mapping(area, run.ledger.belief.current)).take(f"EDS strip of {area}")
+            recorded = MapTaker(run, self.scan.mapping(area)).take(f"EDS strip of {area}")
         else:
             latest = run.latest("eds_map")
             if latest is None:

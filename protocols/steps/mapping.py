@@ -13,26 +13,34 @@ from acquisition.datafile import DataFile, EventWriter, ImageWriter, PassRecord,
 from acquisition.engine import Result
 from drivers.eds import Events, dead_fraction
 from drivers.ticket import Frame
-from physics.dose import E_PER_A2
+from physics.dose import E_PER_A2, dwell_for
 from physics.xray_detector import fwhm
 from physics.xrays import lines
 from protocols.bench import StepRun
+from protocols.plan import Dwell
 from protocols.steps.base import StepError
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """What to map: where, how large (m), with how many passes; when to stop early and whether to follow the sample."""
+    """What to map: where, how large (m), to what fluence (m^-2) in how many passes.
+
+    counts: of each element's main line, at which to stop early.  follow: move along with the sample.
+    """
 
     area: str
     size: tuple[float, float]
     pixels: Pixels
-    dwell: float
+    dose: float
     passes: int
     elements: tuple[str, ...]
     counts: int | None
     follow: bool
+
+    def dwell(self, current: float) -> Dwell:
+        """The dwell of one pass at a beam current, A."""
+        return lambda pitch: dwell_for(self.dose, current, *pitch, passes=self.passes)
 
 
 class MapTaker:
@@ -119,7 +127,8 @@ class MapTaker:
 
     def _frame(self) -> Frame:
         mapping = self._mapping
-        return self._run.frame(mapping.area, mapping.size, mapping.pixels, mapping.dwell)
+        dwell = mapping.dwell(self._run.ledger.belief.current)
+        return self._run.frame(mapping.area, mapping.size, mapping.pixels, dwell)
 
     def _enough(self) -> bool:
         wanted = self._mapping.counts

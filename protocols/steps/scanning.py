@@ -10,7 +10,7 @@ from drivers.ticket import Frame
 from physics.dose import E_PER_A2, dwell_for
 from physics.quantities import Fluence, Metres, Seconds
 from protocols.bench import StepRun
-from protocols.plan import Plan
+from protocols.plan import Dwell, Plan
 from protocols.steps.base import Exposure, Outlook, PostconditionError, Step
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot, square
 
@@ -45,12 +45,12 @@ class StemImage(Step):
 
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.of)
-        frame = plan.frame(area, square(self.field, self.pixels), self.pixels, self.dwell)
+        frame = plan.frame(area, square(self.field, self.pixels), self.pixels, lambda _: self.dwell)
         return Outlook(frame.seconds, (Exposure(area, frame),))
 
     def run(self, run: StepRun) -> Result:
         area = run.area(self.of)
-        frame = run.frame(area, square(self.field, self.pixels), self.pixels, self.dwell)
+        frame = run.frame(area, square(self.field, self.pixels), self.pixels, lambda _: self.dwell)
         name, shot, facts = single_image(run, area, frame, f"dark field of {area}")
         return {"file": name, "mean_counts": round(float(shot.image.mean()), 2), **facts}
 
@@ -71,14 +71,14 @@ class Focus(Step):
 
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.on)
-        size = square(self.field, self.pixels)
-        frame = plan.frame(area, size, self.pixels, self._dwell(plan.books.belief.current, size))
+        current = plan.books.belief.current
+        frame = plan.frame(area, square(self.field, self.pixels), self.pixels, self._dwell(current))
         return Outlook(frame.seconds, (Exposure(area, frame),))
 
     def run(self, run: StepRun) -> Result:
         area = run.area(self.on)
-        size = square(self.field, self.pixels)
-        frame = run.frame(area, size, self.pixels, self._dwell(run.ledger.belief.current, size))
+        current = run.ledger.belief.current
+        frame = run.frame(area, square(self.field, self.pixels), self.pixels, self._dwell(current))
         name, shot, facts = single_image(run, area, frame, f"focus on {area}")
         electrons = run.rig.scan.electrons(shot.image, frame.dwell)
         finest = 4.0 * max(frame.pitch)
@@ -92,8 +92,8 @@ class Focus(Step):
             )
         return {"file": name, "sharpness": seen.value, "sharpness_error": seen.error, **facts}
 
-    def _dwell(self, current: float, size: tuple[float, float]) -> float:
-        return dwell_for(self.dose, current, size[0] / self.pixels[0], size[1] / self.pixels[1])
+    def _dwell(self, current: float) -> Dwell:
+        return lambda pitch: dwell_for(self.dose, current, *pitch)
 
 
 def single_image(run: StepRun, area: str, frame: Frame, title: str) -> tuple[str, Shot, dict[str, Any]]:

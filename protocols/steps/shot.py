@@ -38,7 +38,7 @@ def dark_field(file: DataFile, run: StepRun, title: str, frame: Frame, *, passes
         requested=frame,
         passes=passes,
         detector="DF",
-        counts_per_electron=run.rig.scan.settings.counts_per_electron,
+        counts_per_electron=run.rig.scan.gain(frame.dwell),
     )
 
 

@@ -50,7 +50,7 @@ GATEWARE = ScanSettings(
     dark_level=0.0,
     limits=ScanLimits(field=(1e-9, 16384e-9)),
 )
-SIX_PIXELS = Frame(centre=(-99.6e-9, 50e-9), size=(7.5e-9, 4e-9), pixels=(3, 2), dwell=500e-9)
+SIX_PIXELS = Frame(centre=(-100e-9, 50e-9), size=(6.3e-9, 4e-9), pixels=(3, 2), dwell=500e-9)
 
 
 def a_world(clock: Clock, *, wiring: Sequence[Wire] = ()) -> World:

@@ -65,7 +65,7 @@ def test_the_gateware_is_driven_as_in_its_transcript() -> None:
     scan.open()
     frame = scan.commanded(SIX_PIXELS)
     scan.start(frame, Office().ticket(frame))
-    assert scan.read(0.1).tolist() == [4 * x for x in (8090, 8092, 8095, 8090, 8092, 8095)]
+    assert scan.read(0.1).tolist() == [4 * x for x in (8090, 8092, 8094, 8090, 8092, 8094)]
     assert scan.finished()
     assert scan.stop() == 6
     box.finish()
@@ -118,21 +118,37 @@ def test_what_is_commanded_is_not_rounded_again(frame: Frame) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(frames.filter(lambda frame: min(frame.pixels) >= 64))
-def test_what_is_commanded_is_as_near_as_the_box_can_and_never_larger(frame: Frame) -> None:
-    commanded = SCAN.commanded(frame)
+def test_what_is_commanded_is_as_near_as_the_box_can(frame: Frame) -> None:
+    try:
+        commanded = SCAN.commanded(frame)
+    except LimitError as error:
+        assert "position" in str(error) or "field" in str(error)  # of a frame at the edge, by rounding
+        return
     for axis in (0, 1):
-        lost = frame.pitch[axis] - commanded.pitch[axis]
-        assert -1e-6 * STEP <= lost <= STEP / 256
+        off = abs(frame.pitch[axis] - commanded.pitch[axis])
+        assert off <= (STEP / 2 if frame.pitch[axis] >= STEP else STEP / 256) * (1 + 1e-6)
         assert abs(commanded.centre[axis] - frame.centre[axis]) <= STEP / 2 * (1 + 1e-9)
     assert abs(commanded.dwell - frame.dwell) <= 62.5e-9 * (1 + 1e-9)
     assert round(commanded.dwell / 125e-9) * 125e-9 == commanded.dwell
     assert commanded.pixels == frame.pixels
 
 
+@settings(max_examples=100, deadline=None)
+@given(frames)
+def test_pixels_are_evenly_spaced_so_that_no_part_of_a_frame_gets_more_than_another(frame: Frame) -> None:
+    try:
+        commanded = SCAN.commanded(frame)
+    except LimitError:
+        return
+    for pitch in commanded.pitch:
+        steps = pitch / STEP
+        assert steps < 1.0 or abs(steps - round(steps)) < 1e-6
+
+
 def test_the_whole_scan_field_can_be_scanned() -> None:
     for n in (1024, 1000, 16384):
         frame = Frame((0.0, 0.0), (FIELD, FIELD), (n, 128), 1e-6)
-        assert SCAN.commanded(frame).size == pytest.approx(frame.size, rel=1 / 256)
+        assert SCAN.commanded(frame).size == pytest.approx(frame.size, abs=n * STEP)
 
 
 # --- what is refused before any byte

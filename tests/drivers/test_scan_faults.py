@@ -94,11 +94,11 @@ def test_garbage_in_a_frame_is_an_error_and_the_beam_is_blanked_all_the_same(ben
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        ("ffff0002 7e68 7e70 7e7c 7e68 7e70 ffff0003", "cookie 0x0003 came after 5 of 6 pixels"),
-        ("ffff0002 7e68 7e70 7e7c 7e68 7e70 7e7c 7e68 ffff0003", "more pixels came than the 6"),
-        ("ffff0002 7e68 7e70 7e7c 7e68 7e70 7e7c ffff0009", "cookie 0x0009 came after 6 of 6"),
+        ("ffff0002 7e68 7e70 7e78 7e68 7e70 ffff0003", "cookie 0x0003 came after 5 of 6 pixels"),
+        ("ffff0002 7e68 7e70 7e78 7e68 7e70 7e78 7e68 ffff0003", "more pixels came than the 6"),
+        ("ffff0002 7e68 7e70 7e78 7e68 7e70 7e78 ffff0009", "cookie 0x0009 came after 6 of 6"),
         ("ffff0002 7e68 ffff0002", "cookie 0x0002 came after 1 of 6"),
-        ("ffff0002 7e68 7e70 7e7c 7e68 7e70 7e7c ffff", None),
+        ("ffff0002 7e68 7e70 7e78 7e68 7e70 7e78 ffff", None),
     ],
 )
 def test_a_pixel_too_many_or_too_few_is_an_error(answer: str, why: str | None) -> None:
