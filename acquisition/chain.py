@@ -6,6 +6,7 @@ it speaks of happens, a torn tail is seen and dropped, and a changed line is fou
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 
 Entry = dict[str, Any]
 START = "0" * 64
+OWN = frozenset({"seq", "kind", "prev"})  # keys that every entry has
 
 
 class ChainError(Exception):
@@ -31,48 +33,69 @@ class Chain:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.entries: list[Entry] = []
         self._last = START
-        sound = 0
+        self._size = 0
         if path.exists():
             for entry, line in _sound_lines(path):
-                self.entries.append(entry)
-                self._last = hashlib.sha256(line).hexdigest()
-                sound += len(line)
-        self._file = path.open("ab")
-        if self._file.tell() > sound:
-            self._file.truncate(sound)
-            self._sync()
+                self._take_in(entry, line)
+        self._file = path.open("ab", buffering=0)  # a line that failed must not wait in a buffer for the next one
+        if self._file.tell() > self._size:
+            self._file.truncate(self._size)
+            os.fsync(self._file.fileno())
 
     @property
     def sha256(self) -> str:
         """Hash of the last line, which stands for the whole chain."""
         return self._last
 
-    def append(self, kind: str, *, durable: bool = True, **facts: Any) -> Entry:
-        """Add an entry; `durable` ones are on the disk when this returns. Raises ChainError."""
-        entry: Entry = {"seq": len(self.entries), "kind": kind, **facts, "prev": self._last}
-        line = _line(entry)
+    def append(self, kind: str, **facts: Any) -> Entry:
+        """Add an entry, which is on the disk when this returns, and return it as it will be read back.
+
+        Raises ChainError; the chain then holds what it held before.
+        """
+        if not OWN.isdisjoint(facts):
+            raise ValueError(f"an entry may not bring its own {' or '.join(sorted(OWN.intersection(facts)))}")
+        number = len(self.entries)
         try:
-            self._file.write(line)
-            if durable:
-                self._sync()
+            body = _body({"seq": number, "kind": kind, **facts, "prev": self._last})
+        except (TypeError, ValueError) as error:
+            raise ChainError(f"{self.path.name}: entry {number} ({kind}) is no JSON: {error}.") from error
+        line = _line(body)
+        try:
+            self._write(line)
         except OSError as error:
             raise ChainError(
-                f"{self.path.name}: could not write entry {entry['seq']} ({kind}): {error.strerror}. "
+                f"{self.path.name}: could not write entry {number} ({kind}): {error.strerror or error}. "
                 "Nothing was exposed on it; make room on the disk and resume the run."
             ) from error
-        self.entries.append(entry)
-        self._last = hashlib.sha256(line).hexdigest()
+        entry: Entry = json.loads(body)
+        self._take_in(entry, line)
         return entry
 
     def close(self) -> None:
-        """Bring everything to the disk and close; closing twice is allowed."""
-        if not self._file.closed:
-            self._sync()
-            self._file.close()
+        """Close the file; closing twice is allowed."""
+        self._file.close()
 
-    def _sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def _write(self, line: bytes) -> None:
+        """Bring a line to the disk whole or not at all. Raises OSError, ChainError."""
+        if self._file.closed:
+            raise ChainError(f"{self.path.name} is closed, after an earlier write failed or by its owner.")
+        if os.fstat(self._file.fileno()).st_size != self._size:
+            raise ChainError(f"{self.path.name}: somebody else wrote into it. End the other run first.")
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file.fileno())
+        except OSError:
+            try:
+                self._file.truncate(self._size)
+            except OSError:
+                self._file.close()  # nothing may follow a line of which only a part may be there
+            raise
+
+    def _take_in(self, entry: Entry, line: bytes) -> None:
+        self.entries.append(entry)
+        self._last = hashlib.sha256(line).hexdigest()
+        self._size += len(line)
 
 
 def read_chain(path: Path) -> list[Entry]:
@@ -80,8 +103,11 @@ def read_chain(path: Path) -> list[Entry]:
     return [entry for entry, _ in _sound_lines(path)]
 
 
-def _line(entry: Entry) -> bytes:
-    body = json.dumps(entry, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+def _body(entry: Entry) -> bytes:
+    return json.dumps(entry, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+
+
+def _line(body: bytes) -> bytes:
     return body[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(body)
 
 
@@ -91,15 +117,20 @@ def _sound_lines(path: Path) -> Iterator[tuple[Entry, bytes]]:
     for number, line in enumerate(lines):
         entry = _parse(line)
         if entry is None:
-            if number == len(lines) - 1:
-                return  # the write that a crash cut short
-            raise ChainError(f"{path.name} line {number + 1}: damaged in the middle. Restore the file from a copy.")
-        if entry["seq"] != number or entry["prev"] != last:
+            if number == len(lines) - 1 and _torn(line):
+                return
+            raise ChainError(f"{path.name} line {number + 1}: damaged. Restore the file from a copy.")
+        if entry.get("seq") != number or entry.get("prev") != last:
             raise ChainError(
                 f"{path.name} line {number + 1}: does not continue the line before it. Restore from a copy."
             )
         last = hashlib.sha256(line).hexdigest()
         yield entry, line
+
+
+def _torn(line: bytes) -> bool:
+    """True for what a crash leaves of a write: no end, or blocks that never came; a whole line was acknowledged."""
+    return not line.endswith(b"\n") or b"\0" in line
 
 
 def _parse(line: bytes) -> Entry | None:
