@@ -41,10 +41,12 @@ class Records:
 
 
 def encode_words(words: Words) -> bytes:
+    """Records as the box sends them: big-endian words of 32 bits."""
     return words.astype(">u4").tobytes()
 
 
 def decode_words(data: bytes) -> Words:
+    """The records in an answer, (n,); raises WireError where bytes are missing."""
     if len(data) % 4:
         raise WireError(f"list data of {len(data)} bytes is no row of 32-bit records")
     return np.frombuffer(data, dtype=">u4").astype(np.uint32)
