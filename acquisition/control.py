@@ -89,7 +89,7 @@ class RunControl:
         self._changed = changed
         self._pause_asked = False
         self._blank_asked = False
-        self._abort_why = ""
+        self.abort_why = "stopped"
         self._watches: list[Watch] = []
         self._looked = -1e9
         self._watching = False
@@ -117,7 +117,7 @@ class RunControl:
 
     def ask_abort(self, why: str) -> None:
         """Stop as soon as the next link wait or control wait looks."""
-        self._abort_why = why
+        self.abort_why = why
         self._abort.set()
 
     @property
@@ -131,7 +131,7 @@ class RunControl:
             self._looked = wall_seconds()
             self._read_requests()
         if self._abort.is_set():
-            raise Aborted(self._abort_why or "stopped")
+            raise Aborted(self.abort_why)
         if self._blank_asked:
             self._blank_asked = False
             self._pause_asked = True
@@ -226,6 +226,6 @@ class RunControl:
                 self._looked = wall_seconds()
                 self._read_requests()
             if self._abort.is_set():
-                raise Aborted(self._abort_why or "stopped")
+                raise Aborted(self.abort_why)
             self.clock.sleep(watch.every)
         self.to(State.RUNNING, f"{watch.name}: the cause is gone")

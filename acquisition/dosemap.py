@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from drivers.errors import LimitError
 
 CELL = 4e-9  # m, on a lamella (architecture section 7)
 TILE = 64  # cells a side
@@ -13,12 +16,17 @@ TILE = 64  # cells a side
 
 @dataclass(frozen=True)
 class Rectangle:
-    """A rectangle in a body's frame, m: left, top, right, bottom."""
+    """A rectangle in a body's frame, m; raises LimitError unless its edges are finite and in order."""
 
     left: float
     top: float
     right: float
     bottom: float
+
+    def __post_init__(self) -> None:
+        edges = astuple(self)
+        if not (all(map(math.isfinite, edges)) and self.left <= self.right and self.top <= self.bottom):
+            raise LimitError(f"{edges} m is no rectangle")
 
     @classmethod
     def around(cls, centre: tuple[float, float], size: tuple[float, float]) -> Rectangle:
@@ -28,12 +36,6 @@ class Rectangle:
     def grown(self, margin: float) -> Rectangle:
         """The rectangle with `margin` m added on every side."""
         return Rectangle(self.left - margin, self.top - margin, self.right + margin, self.bottom + margin)
-
-    def common(self, other: Rectangle) -> Rectangle | None:
-        """What two rectangles share, or None."""
-        left, top = max(self.left, other.left), max(self.top, other.top)
-        right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
-        return Rectangle(left, top, right, bottom) if left < right and top < bottom else None
 
     def cells(self) -> tuple[int, int, int, int]:
         """First and one-past-last cell it touches: x0, y0, x1, y1."""
@@ -58,7 +60,9 @@ class DoseMap:
         return twin
 
     def add(self, where: Rectangle, fluence: float) -> None:
-        """Add `fluence`, m^-2 (negative to give back), to every cell that `where` touches."""
+        """Add `fluence`, m^-2, to every cell that `where` touches; raises LimitError unless it is finite and >= 0."""
+        if not 0.0 <= fluence < math.inf:
+            raise LimitError(f"a fluence of {fluence} m^-2 cannot be counted")
         x0, y0, x1, y1 = where.cells()
         for tx in range(x0 // TILE, (x1 - 1) // TILE + 1):
             for ty in range(y0 // TILE, (y1 - 1) // TILE + 1):
@@ -70,17 +74,26 @@ class DoseMap:
 
     def within(self, where: Rectangle) -> NDArray[np.float64]:
         """The cells that `where` touches, rows down, columns to the right; shape (ny, nx), m^-2."""
-        x0, y0, x1, y1 = where.cells()
-        cells = np.zeros((y1 - y0, x1 - x0))
-        for (tx, ty), tile in self._tiles.items():
-            left, right = max(x0, tx * TILE), min(x1, (tx + 1) * TILE)
-            top, bottom = max(y0, ty * TILE), min(y1, (ty + 1) * TILE)
-            if left < right and top < bottom:
-                cells[top - y0 : bottom - y0, left - x0 : right - x0] = tile[
-                    top - ty * TILE : bottom - ty * TILE, left - tx * TILE : right - tx * TILE
-                ]
-        return cells
+        return self._read(where.cells())
 
     def highest(self, where: Rectangle) -> float:
         """The highest fluence in `where`, m^-2."""
         return float(self.within(where).max(initial=0.0))
+
+    def highest_in_both(self, one: Rectangle, other: Rectangle) -> float | None:
+        """The highest fluence in the cells that two rectangles both touch, m^-2, or None where they share none."""
+        (a0, b0, a1, b1), (c0, d0, c1, d1) = one.cells(), other.cells()
+        x0, y0, x1, y1 = max(a0, c0), max(b0, d0), min(a1, c1), min(b1, d1)
+        return float(self._read((x0, y0, x1, y1)).max(initial=0.0)) if x0 < x1 and y0 < y1 else None
+
+    def _read(self, cells: tuple[int, int, int, int]) -> NDArray[np.float64]:
+        x0, y0, x1, y1 = cells
+        read = np.zeros((y1 - y0, x1 - x0))
+        for (tx, ty), tile in self._tiles.items():
+            left, right = max(x0, tx * TILE), min(x1, (tx + 1) * TILE)
+            top, bottom = max(y0, ty * TILE), min(y1, (ty + 1) * TILE)
+            if left < right and top < bottom:
+                read[top - y0 : bottom - y0, left - x0 : right - x0] = tile[
+                    top - ty * TILE : bottom - ty * TILE, left - tx * TILE : right - tx * TILE
+                ]
+        return read

@@ -137,7 +137,7 @@ class Engine:
             self._finish(State.TORN, str(torn))
             raise
         except Aborted as aborted:
-            self.control.to(State.ABORTING, str(aborted))
+            self.control.to(State.ABORTING, self.control.abort_why)
             self._finish(State.ABORTED, str(aborted))
             raise
         except InterlockError as refused:
@@ -164,7 +164,7 @@ class Engine:
         decision = self._decided(ordinal, step) if begun is not None else None
         if decision is Decision.SKIP:
             return self._write_result(ordinal, {"skipped": True})
-        self.control.poll()
+        self.control.wait(0.0)  # a pause asked for during the last step
         self._journal.append(
             "step",
             ordinal=ordinal,

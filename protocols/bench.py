@@ -191,12 +191,9 @@ class StepRun:
         """The journal's entries of a kind."""
         return [entry for entry in self._bench.journal.entries if entry["kind"] == kind]
 
-    def latest_file(self) -> str:
-        """Name of the file that the last execution of this very step began; raises StepError."""
-        names = [str(e["name"]) for e in self.entries("file") if e["ordinal"] == self.execution.ordinal]
-        if not names:
-            raise StepError(f"{self.execution.step.do}: was torn before it began a file; use --redo instead.")
-        return names[-1]
+    def earlier_files(self) -> list[Path]:
+        """Files that torn executions of this very step began, oldest first."""
+        return [self.path(e["name"]) for e in self.entries("file") if e["ordinal"] == self.execution.ordinal]
 
     def sighted(self, moved: tuple[float, float]) -> None:
         """A registration found the sample moved by (x, y), m, from where it was believed; journalled."""

@@ -39,6 +39,8 @@ EXPECTED = (
     OSError,
 )
 
+PASSED_ON = (typer.Exit, typer.Abort, typer.BadParameter, SystemExit)
+
 app = typer.Typer(
     name="cryolift",
     help="Cut, lift out, thin, image and map a beam-sensitive sample inside a dose budget.",
@@ -248,11 +250,9 @@ def _carry_out(job: Job, decision: tuple[int, Decision] | None) -> int:
     with Display(console, job) as display:
         try:
             state = carry_out(job, display.watching(), decision=decision)
-        except TornStep as torn:
-            display.problem(str(torn))
+        except TornStep:
             return TORN
-        except Aborted as aborted:
-            display.problem(str(aborted))
+        except Aborted:  # the display has said why
             return ABORTED
     show_path(job.folder, console, as_json=False)
     return DONE if state is State.DONE else FAILED
@@ -304,9 +304,11 @@ class _plainly:  # noqa: N801  (reads as a phrase: with _plainly(debug))
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, EXPECTED) and not self._debug:
-            problems.print(str(error))
-            sys.exit(FAILED)
+        if self._debug or error is None or isinstance(error, PASSED_ON):
+            return
+        said = str(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {error} (--debug shows where)"
+        problems.print(said, markup=False)
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

@@ -39,10 +39,6 @@ class Display:
         """What the runner tells the display."""
         return Watching(progress=self._progress, state=self._state_changed, opened=self._opened)
 
-    def problem(self, text: str) -> None:
-        """Print one plain line about what went wrong."""
-        self._console.print(text)
-
     def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()

@@ -46,7 +46,7 @@ class Plan:
         self._scan = scan
         self._limits = Limits(ranges(scan))
         self.here: str | None = None
-        self.maps: set[str] = set()
+        self.done: set[str] = set()
 
     def area(self, name: str | None) -> str:
         """The area a step means: the one it names, or where the field was moved to; raises StepError."""
@@ -84,9 +84,10 @@ def look_through(steps: Sequence[Step], plan: Plan, margin: float) -> tuple[list
             _book(outlook, plan.books, margin, step.do)
         except (StepError, BudgetError, LimitError) as error:
             findings.append(Finding(number, step.do, str(error)))
+            plan.done.add(step.do)  # what follows is judged as if it could be done
             continue
         plan.here = outlook.moves_to or plan.here
-        plan.maps.add(step.do)
+        plan.done.add(step.do)
         dose = {e.area: plan.books.belief.highest_fluence(e.frame) * e.passes for e in outlook.exposures}
         plans.append(StepPlan(step.do, outlook.seconds, dose))
     return plans, findings

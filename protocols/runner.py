@@ -147,7 +147,7 @@ def conclude(job: Job, ledger: Ledger, entries: list[Entry]) -> None:
 
 def planned(job: Job) -> list[StepPlan]:
     """What each step is planned to take; empty for a Python recipe, whose steps show only as it runs."""
-    return look(job)[0]
+    return _look(job, _books(job))[0]
 
 
 def preflight(job: Job) -> list[Finding]:
@@ -157,16 +157,23 @@ def preflight(job: Job) -> list[Finding]:
 
 def look(job: Job) -> tuple[list[StepPlan], list[Finding], Books]:
     """Look through the recipe on the books of the sample's passport, which is only read."""
-    places = places_of(job.recipe, job.rig.model)
-    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig))
+    books = _books(job)
     passport = passport_path(job.rig.model, job.recipe.heading.sample, job.folder)
     if passport.is_file():
         for entry in read_chain(passport):
             if entry["kind"] == "reserve":
                 books.map.add(Rectangle(*entry["where"]), entry["fluence"])
-    plan = Plan(places, books, scan_settings(job.rig))
-    plans, findings = look_through(job.recipe.steps or (), plan, job.rig.model.calibrations.position)
-    return plans, findings, books
+    return *_look(job, books), books
+
+
+def _books(job: Job) -> Books:
+    """Empty books with the recipe's budgets."""
+    return Books(ledger_areas(job.recipe, places_of(job.recipe, job.rig.model)), belief_of(job.rig))
+
+
+def _look(job: Job, books: Books) -> tuple[list[StepPlan], list[Finding]]:
+    plan = Plan(places_of(job.recipe, job.rig.model), books, scan_settings(job.rig))
+    return look_through(job.recipe.steps or (), plan, job.rig.model.calibrations.position)
 
 
 def ledger_areas(recipe: Recipe, places: dict[str, Position]) -> dict[str, Area]:

@@ -45,12 +45,10 @@ def _print_run(folder: Path, console: Console, as_json: bool) -> None:
     console.print(f"status: {results.get('status', 'not ended')}, rig time {duration(results.get('rig_seconds', 0.0))}")
     done = {e["ordinal"]: e["result"] for e in journal if e["kind"] == "result"}
     steps = Table("step", "", "", box=None, padding=(0, 2))
-    for entry in (e for e in journal if e["kind"] == "step"):
-        result = done.get(entry["ordinal"])
+    for ordinal, do in {e["ordinal"]: e["do"] for e in journal if e["kind"] == "step"}.items():
+        result = done.get(ordinal)
         state = "torn" if result is None else "skipped" if result.get("skipped") else "done"
-        steps.add_row(
-            str(entry["ordinal"]), entry["do"], state + (f"  {result['file']}" if result and "file" in result else "")
-        )
+        steps.add_row(str(ordinal), do, f"{state}  {result.get('file', '') if result else ''}")
     console.print(steps)
     dose = Table("area", "spent, at most (e/A^2)", "budget", box=None, padding=(0, 2))
     for area in results.get("dose", {}).get("areas", []):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import h5py
@@ -174,7 +175,7 @@ def events_by_pass(events: h5py.Group) -> Iterator[tuple[int, NDArray[np.int64],
     kept = min(events["pixel"].size, events["channel"].size)
     starts = [min(int(start), kept) for start in events["frame_start"]]
     pixel, channel = events["pixel"][:kept].astype(np.int64), events["channel"][:kept].astype(np.int64)
-    for index, (first, last) in enumerate(zip(starts, [*starts[1:], kept], strict=True)):
+    for index, (first, last) in enumerate(pairwise([*starts, kept])):
         yield index, pixel[first:last], channel[first:last]
 
 

@@ -79,7 +79,7 @@ class EdsLine(Step):
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.across)
         if self.scan is None:
-            if "eds_map" not in plan.maps:
+            if "eds_map" not in plan.done:
                 raise StepError("integrates a map, but no eds_map comes before it. Add one, or say `scan: {...}`.")
             return Outlook(0.0)
         mapping = self.scan.mapping(area)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class MapTaker:
         run, mapping = self._run, self._mapping
         frame = self._frame()
         run.require(mapping.area, frame, mapping.passes - self._first)
-        earlier = run.latest_file() if self._first else None
+        earlier = run.earlier_files() if self._first else []
         name, file = run.new_file(title)
         with file:
             image = dark_field(file, run, f"dark field during the {title}", frame, passes=mapping.passes)
@@ -75,9 +76,10 @@ class MapTaker:
                 elements=mapping.elements,
             )
             file.start()
-            if earlier is not None:
-                self._bring_over(earlier, file, image, events)
+            if earlier:
+                self._bring_over(_fullest(earlier), file, image, events)
             for index in range(self._first, mapping.passes):
+                run.wait(0.0)  # between passes nothing is exposed: here a run pauses
                 if self._enough():
                     break
                 self._pass(index, file, image, events)
@@ -155,11 +157,9 @@ class MapTaker:
         settings = self._eds.settings
         return settings.offset + settings.full_scale
 
-    def _bring_over(self, earlier: str, file: DataFile, image: ImageWriter, events: EventWriter) -> None:
+    def _bring_over(self, earlier: Path, file: DataFile, image: ImageWriter, events: EventWriter) -> None:
         """Copy what the torn execution had delivered; the pass it was torn in stays a gap, though its dose counts."""
-        path = self._run.path(earlier)
-        rescue(path)
-        with open_record(path) as torn:
+        with open_record(earlier) as torn:
             stack = torn.image("dark_field").reshape(self._mapping.passes, -1)
             of_pass, pixels, channels = torn.events()
             for record in torn.passes():
@@ -186,6 +186,20 @@ class MapTaker:
             "live_seconds": round(sum(r.live_time for r in valid), 4),
             "dead_fraction": round(dead_fraction(fast, slow), 4),
         }
+
+
+def _fullest(files: list[Path]) -> Path:
+    """Of the files that torn executions left, the one that holds most passes."""
+
+    def passes(path: Path) -> int:
+        with open_record(path) as record:
+            in_progress = record.status == "in_progress"
+        if in_progress:
+            rescue(path)
+        with open_record(path) as record:
+            return len(record.passes())
+
+    return max(files, key=passes)
 
 
 def _begun(run: StepRun) -> int:
