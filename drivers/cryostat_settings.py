@@ -35,6 +35,7 @@ class CryostatSettings(Strict):
     """How the controller is wired to the cryostat.
 
     inputs: where each sensor is plugged in.  output: of the stage's heater.  heater_range: 1 low, 2 medium, 3 high.
+    natural_cooling: how fast the cold alone takes the stage down, on average; for estimates of time.
     settle: how long the stage stays within tolerance before it counts as held.  patience: how much longer than twice
     the ramp it may take.  plausible: temperatures the sensors can have; a reading outside is a broken answer.
     """
@@ -42,6 +43,7 @@ class CryostatSettings(Strict):
     inputs: dict[Node, Literal["A", "B", "C", "D"]]
     output: Literal[1, 2] = 1
     heater_range: Literal[1, 2, 3] = 3
+    natural_cooling: KelvinPerSecond | None = Field(default=None, gt=0.0)
     settle: Seconds = 60.0
     patience: Seconds = 3600.0
     plausible: tuple[Kelvin, Kelvin] = (4.0, 400.0)

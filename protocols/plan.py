@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from acquisition.budget import Aim, Books, BudgetError
+from drivers.cryostat_settings import CryostatSettings
 from drivers.errors import LimitError
 from drivers.limits import Limits
 from drivers.raster import raster
@@ -40,8 +41,11 @@ class StepPlan:
 class Plan:
     """What steps may know when they are looked through: places, the dose of a frame, where the field stands."""
 
-    def __init__(self, places: dict[str, Position], books: Books, scan: ScanSettings) -> None:
+    def __init__(
+        self, places: dict[str, Position], books: Books, scan: ScanSettings, cryostat: CryostatSettings
+    ) -> None:
         self.places = places
+        self.cryostat = cryostat
         self.books = books
         self._scan = scan
         self._limits = Limits(ranges(scan))

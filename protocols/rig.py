@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from drivers import cryostat, eds, scan
 from drivers.clock import Clock
 from drivers.cryostat import Cryostat
+from drivers.cryostat_settings import CryostatSettings
 from drivers.eds import Eds
 from drivers.errors import RigError
 from drivers.interlocks import Interlocks, RigState
@@ -208,10 +209,19 @@ def open_rig(
 
 def scan_settings(rig: RigText) -> ScanSettings:
     """The settings of the rig's scan box; raises RigFileError when it has none."""
+    return _settings_of(rig, Scan, ScanSettings)
+
+
+def cryostat_settings(rig: RigText) -> CryostatSettings:
+    """The settings of the rig's cryostat; raises RigFileError when it has none."""
+    return _settings_of(rig, Cryostat, CryostatSettings)
+
+
+def _settings_of(rig: RigText, driver: type, model: type[S]) -> S:
     for name, entry in rig.model.devices.items():
-        if entry.driver in KINDS and KINDS[entry.driver].driver is Scan:
-            return _settings(rig, name, entry, ScanSettings)
-    raise RigFileError(f"rig {rig.name}: has no scan device; add one under `devices:`")
+        if entry.driver in KINDS and KINDS[entry.driver].driver is driver:
+            return _settings(rig, name, entry, model)
+    raise RigFileError(f"rig {rig.name}: has no {driver.__name__.lower()}; add one under `devices:`")
 
 
 def _beam_first(item: tuple[str, DeviceEntry]) -> bool:

@@ -32,7 +32,7 @@ from protocols.bench import Bench, Progress, versions
 from protocols.passports import passport_path
 from protocols.plan import Finding, Plan, StepPlan, look_through
 from protocols.recipe import Recipe
-from protocols.rig import Rig, RigText, open_rig, scan_settings
+from protocols.rig import Rig, RigText, cryostat_settings, open_rig, scan_settings
 
 WORLD = "world.npz"  # what a simulated sample was when its process ended
 COLD_LOOK = 10.0  # s of rig time between looks at the sample's temperature
@@ -172,7 +172,7 @@ def _books(job: Job) -> Books:
 
 
 def _look(job: Job, books: Books) -> tuple[list[StepPlan], list[Finding]]:
-    plan = Plan(places_of(job.recipe, job.rig.model), books, scan_settings(job.rig))
+    plan = Plan(places_of(job.recipe, job.rig.model), books, scan_settings(job.rig), cryostat_settings(job.rig))
     return look_through(job.recipe.steps or (), plan, job.rig.model.calibrations.position)
 
 

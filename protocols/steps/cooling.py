@@ -26,7 +26,9 @@ class CoolDown(Step):
     tolerance: Kelvin = 1.0
 
     def outlook(self, plan: Plan) -> Outlook:
-        return Outlook(abs(ROOM - self.to) / self.ramp + self.hold)
+        fastest = plan.cryostat.natural_cooling
+        rate = self.ramp if fastest is None else min(self.ramp, fastest)
+        return Outlook(abs(ROOM - self.to) / rate + self.hold)
 
     def run(self, run: StepRun) -> Result:
         cryostat, clock = run.rig.cryostat, run.rig.clock
