@@ -19,7 +19,7 @@ from drivers.wire.obi_reply import encode_synchronized
 from simulators.scan_server import AHEAD, ScanServer
 from simulators.serve import Port, serve
 from tests.drivers.golden import golden
-from tests.drivers.scan_bench import CURRENT, SMALL, Office, ScanBench, a_driver, a_world, scan_bench
+from tests.drivers.scan_bench import CURRENT, LONG, SMALL, Office, ScanBench, a_driver, a_world, scan_bench
 
 PER_SECOND = CURRENT / e  # electrons
 OPEN_BEAM = obi.Blank(enable=False, inline=False)
