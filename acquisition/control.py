@@ -69,7 +69,8 @@ class Watch:
 class RunControl:
     """Owns the state; its `wait` is the control wait of all drivers and steps.
 
-    blank: closes the beam at once.  changed: told of every new state and why.
+    blank: closes the beam at once.  changed: told of every new state and why.  tick: called now and then while time
+    passes, for a display.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class RunControl:
         *,
         blank: Callable[[], None],
         changed: Callable[[State, str], None],
+        tick: Callable[[], None],
     ) -> None:
         self.clock = clock
         self.state = State.IDLE
@@ -87,6 +89,7 @@ class RunControl:
         self._folder = folder
         self._blank = blank
         self._changed = changed
+        self._tick = tick
         self._pause_asked = False
         self._blank_asked = False
         self.abort_why = "stopped"
@@ -130,6 +133,7 @@ class RunControl:
         if wall_seconds() - self._looked >= POLL:
             self._looked = wall_seconds()
             self._read_requests()
+            self._tick()
         if self._abort.is_set():
             raise Aborted(self.abort_why)
         if self._blank_asked:

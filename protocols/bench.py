@@ -43,7 +43,7 @@ class Progress:
 class Bench:
     """Everything one run has on the table.
 
-    places: of the areas.  report: told of progress.  seconds_left: what the steps after each are planned to take.
+    places: of the areas.  report: told of progress.  remember: saves a simulated sample.  Temperatures in K.
     """
 
     rig: Rig
@@ -59,6 +59,7 @@ class Bench:
     report: Callable[[Progress], None]
     remember: Callable[[], None]
     kept_cold_at: float | None = None
+    stage_kelvin: float | None = None
     attempts: dict[int, int] = field(default_factory=dict)
 
     def perform(self, execution: Execution) -> Result:
@@ -78,11 +79,11 @@ class Bench:
             self.rig.cryostat.set_temperature(last["kept_at_K"], last["ramp_K_per_s"])
             self.kept_cold_at = last["kept_at_K"]
 
-    def look_at_cold(self) -> Trip | None:
-        """The watch on the sample's temperature, from the end of the first cool-down on."""
+    def look_at_stage(self) -> Trip | None:
+        """The watch on the sample's temperature; it trips from the end of the first cool-down on."""
+        self.stage_kelvin = kelvin = self.rig.cryostat.temperature()
         if self.kept_cold_at is None:
             return None
-        kelvin = self.rig.cryostat.temperature()
         ceiling = self.rig.file.sample_ceiling
         if not kelvin <= ceiling:
             return Trip(f"the stage is at {kelvin:.1f} K, above the sample's ceiling of {ceiling:g} K", latch=True)

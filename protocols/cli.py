@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
 from acquisition.chain import Chain, ChainError, read_chain
 from acquisition.control import State
@@ -17,7 +16,7 @@ from drivers.clock import VirtualClock
 from drivers.errors import Aborted, RigError
 from physics.units import UnitError
 from protocols.check import check as dry_run
-from protocols.display import Display
+from protocols.display import Display, Screen
 from protocols.doctor import examine
 from protocols.plan import Finding
 from protocols.recipe import RecipeError, describe_shipped, load_recipe
@@ -49,8 +48,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-console = Console(highlight=False, soft_wrap=True)
-problems = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Screen(highlight=False, soft_wrap=True)
+problems = Screen(stderr=True, highlight=False, soft_wrap=True)
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
 RigName = Annotated[str, typer.Option("--rig", help="A rig file, or the name of a shipped rig.")]

@@ -20,6 +20,17 @@ from protocols.runner import Job, Watching, planned
 
 UNIT = "e/A^2"
 REFRESH = 0.1  # s of wall time between pictures
+GRACE = 30.0  # s a step may be late before that is said
+
+
+class Screen(Console):
+    """A console whose reader may go away: a run goes on though nobody looks."""
+
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            self.quiet = True
 
 
 class Display:
@@ -31,13 +42,14 @@ class Display:
         self._plans: list[StepPlan] = planned(job)
         self._bench: Bench | None = None
         self._now = Progress(0, "", 0.0, "opening the rig", None)
+        self._step_began = 0.0
         self._state = State.IDLE
         self._drawn = 0.0
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def watching(self) -> Watching:
         """What the runner tells the display."""
-        return Watching(progress=self._progress, state=self._state_changed, opened=self._opened)
+        return Watching(progress=self._progress, state=self._state_changed, opened=self._opened, tick=self._tick)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -54,35 +66,50 @@ class Display:
     def _progress(self, progress: Progress) -> None:
         fresh = progress.step != self._now.step
         self._now = progress
-        if self._live is None:
-            if fresh:
-                self._console.print(f"step {progress.step} {progress.do}: {progress.text} ({self._time_left()} left)")
-        elif fresh or wall_seconds() - self._drawn > REFRESH:
-            self._draw()
+        if fresh:
+            self._step_began = self._rig_time()
+            if self._live is None:
+                self._say(f"step {progress.step} {progress.do}: {progress.text} ({self._time_left()} left)")
+        self._tick()
 
     def _state_changed(self, state: State, why: str) -> None:
         self._state = state
         if state not in (State.RUNNING, State.DONE):
-            self._console.print(f"{state}: {why}")
-        if self._live is not None:
-            self._draw()
+            self._say(f"{state}: {why}")
+        self._tick()
 
-    def _draw(self) -> None:
-        assert self._live is not None
-        self._drawn = wall_seconds()
+    def _tick(self) -> None:
+        if self._live is not None and wall_seconds() - self._drawn > REFRESH:
+            self._drawn = wall_seconds()
+            try:
+                self._live.update(self._picture(), refresh=True)
+            except OSError:  # the terminal is gone; the run is not
+                self._live = None
+
+    def _say(self, line: str) -> None:
+        try:
+            self._console.print(line, markup=False)
+        except OSError:  # a full disk under a log file must not end a night's run
+            self._console.quiet = True
+
+    def _picture(self) -> Group:
         head = Text(
             f"{self._job.recipe.heading.name} on {self._job.rig.model.name}   {self._state}   rig time left "
-            f"{self._time_left()}"
+            f"{self._time_left()}{self._stage()}"
         )
         step = Table.grid(padding=(0, 2))
         step.add_row(
             f"step {self._now.step}" + (f" of {len(self._plans)}" if self._plans else ""),
             self._now.do,
             self._now.area or "",
-            ProgressBar(total=1.0, completed=self._now.fraction, width=30),
+            ProgressBar(total=1.0, completed=self._fraction(), width=30),
             self._now.text,
         )
-        self._live.update(Group(head, step, self._dose()), refresh=True)
+        return Group(head, step, self._dose())
+
+    def _stage(self) -> str:
+        kelvin = None if self._bench is None else self._bench.stage_kelvin
+        return "" if kelvin is None else f"   stage {kelvin:.1f} K"
 
     def _dose(self) -> Table:
         table = Table("area", "spent", "left", "budget", box=None, padding=(0, 2))
@@ -97,9 +124,28 @@ class Display:
         """Planned rig time of what is still to come; unknown for a Python recipe."""
         if not self._plans:
             return "unknown"
-        number = max(self._now.step - 1, 0)
-        current = self._plans[number].seconds * (1.0 - self._now.fraction) if number < len(self._plans) else 0.0
-        return duration(current + sum(plan.seconds for plan in self._plans[number + 1 :]))
+        number = max(self._now.step, 1) - 1
+        later = sum(plan.seconds for plan in self._plans[number + 1 :])
+        if number >= len(self._plans):
+            return "unknown"
+        this = self._plans[number].seconds * (1.0 - self._fraction())
+        return duration(this + later) + (" (this step takes longer than planned)" if self._overdue() else "")
+
+    def _fraction(self) -> float:
+        """How far the step is: what it says of itself, or what its planned time says."""
+        number = self._now.step - 1
+        if not 0 <= number < len(self._plans) or not self._plans[number].seconds > 0.0:
+            return self._now.fraction
+        return max(self._now.fraction, min((self._rig_time() - self._step_began) / self._plans[number].seconds, 1.0))
+
+    def _overdue(self) -> bool:
+        number = self._now.step - 1
+        return 0 <= number < len(self._plans) and (
+            self._rig_time() - self._step_began > 1.2 * self._plans[number].seconds + GRACE
+        )
+
+    def _rig_time(self) -> float:
+        return 0.0 if self._bench is None else self._bench.rig.clock.now()
 
 
 def _round(fluence: float) -> str:

@@ -30,7 +30,7 @@ from drivers.rigfile import Position, RigFile
 from drivers.wire.obi import DAC_STEPS
 from protocols.bench import Bench, Progress, versions
 from protocols.passports import passport_path
-from protocols.plan import Finding, Plan, StepPlan, look_through
+from protocols.plan import Finding, Plan, StepPlan, look_through, summary
 from protocols.recipe import Recipe
 from protocols.rig import Rig, RigText, cryostat_settings, open_rig, scan_settings
 
@@ -56,11 +56,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Watching:
-    """Who is told: of progress, of every new state, and of each finished step."""
+    """Who is told: of progress, of every new state, when the rig is open, and, as time passes, to look again."""
 
     progress: Callable[[Progress], None]
     state: Callable[[State, str], None]
     opened: Callable[[Bench], None]
+    tick: Callable[[], None]
 
 
 def begin(job: Job) -> None:
@@ -72,6 +73,8 @@ def begin(job: Job) -> None:
     suffix = "py" if job.recipe.steps is None else "yaml"
     (folder / f"recipe.{suffix}").write_text(job.recipe.text, encoding="utf-8")
     (folder / "rig.yaml").write_text(job.rig.text, encoding="utf-8")
+    plans, findings, books = look(job)
+    write_json(folder / "check.json", {"schema": 1, **summary(plans, findings, books)})
     if job.sample is not None:
         (folder / "sample.yaml").write_text(job.sample.read_text(encoding="utf-8"), encoding="utf-8")
 
@@ -88,6 +91,7 @@ def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | 
             job.folder / "control",
             blank=lambda: rig.blank(),
             changed=lambda state, why: _changed(journal, clock, watching, state, why),
+            tick=watching.tick,
         )
         began, state = wall_seconds(), State.FAILED
         rig = open_rig(
@@ -236,7 +240,7 @@ def _bench(
         report=watching.progress,
         remember=lambda: rig.world.save(job.folder / WORLD) if rig.world is not None else None,
     )
-    control.watch("cryostat", COLD_LOOK, bench.look_at_cold)
+    control.watch("cryostat", COLD_LOOK, bench.look_at_stage)
     return bench
 
 
