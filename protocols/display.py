@@ -94,8 +94,8 @@ class Display:
 
     def _picture(self) -> Group:
         head = Text(
-            f"{self._job.recipe.heading.name} on {self._job.rig.model.name}   {self._state}   rig time left "
-            f"{self._time_left()}{self._stage()}"
+            f"{self._job.recipe.heading.name} on {self._job.rig.model.name}\n"
+            f"{self._state}   rig time left {self._time_left()}{self._stage()}"
         )
         step = Table.grid(padding=(0, 2))
         step.add_row(
