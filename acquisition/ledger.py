@@ -15,7 +15,8 @@ class Ledger(Books):
     """Reserves, spends and settles exposures of one sample; issues the tickets.
 
     passport: the sample's chain; what it holds is booked first, an exposure never settled in full.  areas: with their
-    budgets.  note: told of every reservation, opening and settlement, for the journal of the run.
+    budgets.  note: told of every reservation, opening and settlement, for the journal of the run.  Only tickets that
+    this very ledger issued are good: one from before the passport was opened again is not.
     """
 
     def __init__(
@@ -28,8 +29,9 @@ class Ledger(Books):
         super().__init__(areas, belief)
         self._passport = passport
         self._note = note
-        self._open: dict[str, Entry] = {}
-        self._spent: set[str] = set()
+        self._reserved: dict[str, Entry] = {}
+        self._issued: dict[str, Ticket] = {}
+        self._spent: dict[str, Ticket] = {}
         for entry in passport.entries:
             self._take_in(entry)
 
@@ -46,7 +48,7 @@ class Ledger(Books):
 
     def reserve(self, area: str, frame: Frame, aim: Aim, exposure_id: str, *, step: str) -> Ticket:
         """Put one pass of a frame on the books, durably, and hand out its ticket; raises BudgetError."""
-        if exposure_id in self._open or exposure_id in self._spent:
+        if exposure_id in self._reserved:
             raise TicketError(f"exposure {exposure_id} was reserved before", device="ledger")
         self.require(area, frame, aim, step=step)
         where = self.footprint(frame, aim)
@@ -65,30 +67,28 @@ class Ledger(Books):
         )
         self._take_in(entry)
         self._note("reserve", entry)
-        return Ticket(exposure_id, area, frame, self)
+        ticket = self._issued[exposure_id] = Ticket(exposure_id, area, frame, self)
+        return ticket
 
     def spend(self, ticket: Ticket) -> None:
         """Journal that the beam opens on a ticket; raises TicketError when it is not open or already spent."""
-        if ticket.exposure_id not in self._open or ticket.exposure_id in self._spent:
+        if self._issued.get(ticket.exposure_id) != ticket:
             raise TicketError(f"ticket {ticket.exposure_id} is not open", device="ledger", way_out="Reserve a new one.")
-        self._spent.add(ticket.exposure_id)
+        self._spent[ticket.exposure_id] = self._issued.pop(ticket.exposure_id)
         self._note("begin", {"exposure_id": ticket.exposure_id})
 
     def settle(self, ticket: Ticket) -> float:
         """Close a reservation that was delivered whole and is known to be blanked; the fluence charged, m^-2."""
-        reserved = self._open.get(ticket.exposure_id)
-        if reserved is None:
-            raise TicketError(f"ticket {ticket.exposure_id} is not open", device="ledger")
-        settled = self._passport.append("settle", exposure_id=ticket.exposure_id, fluence=reserved["fluence"])
-        self._take_in(settled)
+        if self._spent.get(ticket.exposure_id) != ticket:
+            raise TicketError(f"ticket {ticket.exposure_id} was not spent, or is settled", device="ledger")
+        fluence = self._reserved[ticket.exposure_id]["fluence"]
+        settled = self._passport.append("settle", exposure_id=ticket.exposure_id, fluence=fluence)
+        del self._spent[ticket.exposure_id]
         self._note("settle", settled)
-        return float(settled["fluence"])
+        return float(fluence)
 
     def _take_in(self, entry: Entry) -> None:
-        """Book a reservation in full; one that is never settled stays as it is, for ever."""
+        """Book a reservation in full: settled it was delivered whole, and one that is not stays as it is, for ever."""
         if entry["kind"] == "reserve":
             self.map.add(Rectangle(*entry["where"]), entry["fluence"])
-            self._open[entry["exposure_id"]] = entry
-        elif entry["kind"] == "settle":
-            del self._open[entry["exposure_id"]]
-            self._spent.add(entry["exposure_id"])
+            self._reserved[entry["exposure_id"]] = entry
