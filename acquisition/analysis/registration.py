@@ -63,7 +63,7 @@ def register(
         np.sqrt(np.maximum(ndimage.gaussian_filter(frame, _FINEST, mode="nearest"), 0)) for frame in (fixed, moved)
     )
     window = np.outer(*(np.hanning(n + 2)[1:-1] for n in fixed.shape))
-    far = np.array(((fixed.shape[1] * pitch[0], fixed.shape[0] * pitch[1]))).min() / 4 if reach is None else reach
+    far = np.array((fixed.shape[1] * pitch[0], fixed.shape[0] * pitch[1])).min() / 4 if reach is None else reach
     worst = max(pitch) if worst_error is None else worst_error
 
     found = _guess(fixed, moved, window, far / scale) * scale

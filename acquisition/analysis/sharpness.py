@@ -62,15 +62,18 @@ def sharpness(
 
 
 def best_focus(settings: Sequence[float], measured: Sequence[Sharpness]) -> Focus:
-    """Find the setting of the largest sharpness by a weighted parabola through at least three members of a series.
+    """Find the setting of the largest sharpness by a weighted parabola through the members around the sharpest.
 
-    settings: of the lens, any unit.  ValueError for fewer than three different settings.
+    settings: of the lens, any unit, at least three different ones.  Farther than two steps from the sharpest member a
+    series is no parabola, and those members are left out.  ValueError for too few settings.
     """
-    where = np.asarray(settings, dtype=np.float64)
-    if np.unique(where).size < 3 or len(measured) != where.size:
+    if len(set(settings)) < 3 or len(measured) != len(settings):
         raise ValueError("a focus series needs at least three different settings and one sharpness for each")
-    values = np.array([one.value for one in measured])
-    weights = 1 / np.maximum(np.array([one.error for one in measured]), 1e-300)
+    sharpest = settings[int(np.argmax([one.value for one in measured]))]
+    near = np.argsort(np.abs(np.asarray(settings) - sharpest), kind="stable")[:5]
+    where = np.asarray(settings, dtype=np.float64)[near]
+    values = np.array([measured[i].value for i in near])
+    weights = 1 / np.maximum(np.array([measured[i].error for i in near]), 1e-300)
     middle, span = float(where.mean()), float(np.ptp(where)) / 2
     design = np.vander((where - middle) / span, 3) * weights[:, None]
     covariance = np.linalg.inv(design.T @ design)
@@ -79,5 +82,5 @@ def best_focus(settings: Sequence[float], measured: Sequence[Sharpness]) -> Focu
     gradient = np.array([slope / (2 * bend**2), -1 / (2 * bend), 0.0]) if bend else np.zeros(3)
     clear = bend < -3 * math.sqrt(covariance[0, 0])
     if not (clear and abs(best) <= 1):
-        return Focus(float(where[int(np.argmax(values))]), math.inf, False)
+        return Focus(float(sharpest), math.inf, False)
     return Focus(middle + span * best, span * math.sqrt(float(gradient @ covariance @ gradient)), True)
