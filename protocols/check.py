@@ -17,9 +17,9 @@ from acquisition.results import write_json
 from drivers.errors import RigError
 from physics.units import UnitError
 from protocols.display import Display, duration
+from protocols.outlook import StepError
 from protocols.plan import Finding, summary
 from protocols.runner import Job, RunError, begin, carry_out, look
-from protocols.steps.base import StepError
 
 CANNOT = (
     "whether the instrument's numbers are as calibrated: the dose is planned at the upper bound of the rig file's "

@@ -18,12 +18,12 @@ from physics.units import UnitError
 from protocols.check import check as dry_run
 from protocols.display import Display, Screen
 from protocols.doctor import examine
+from protocols.outlook import StepError
 from protocols.plan import Finding
 from protocols.recipe import RecipeError, describe_shipped, load_recipe
 from protocols.rig import RigFileError, RigText, load_rig, read_rig
 from protocols.runner import Job, RunError, begin, carry_out, preflight
 from protocols.show import show_path
-from protocols.steps.base import StepError
 
 DONE, FAILED, USAGE, ABORTED, TORN = 0, 1, 2, 3, 4
 EXPECTED = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from acquisition.budget import Aim, Books, BudgetError
 from drivers.cryostat_settings import CryostatSettings
@@ -14,10 +14,19 @@ from drivers.raster import raster
 from drivers.rigfile import Position
 from drivers.scan_settings import ScanSettings, ranges
 from drivers.ticket import Frame
-from protocols.steps.base import Outlook, Step, StepError
+from protocols.outlook import Outlook, StepError
 
 Dwell = Callable[[tuple[float, float]], float]
 """The dwell, s, that a pitch (x, y), m, asks for."""
+
+
+class Planned(Protocol):
+    """A step as far as planning knows it."""
+
+    do: str
+
+    def outlook(self, plan: Plan) -> Outlook:
+        """What it will take, without touching anything; raises StepError, LimitError for what cannot be."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def settled(commanded: Callable[[Frame], Frame], frame: Frame, dwell: Dwell) -> 
     return commanded(replace(frame, dwell=dwell(commanded(frame).pitch)))
 
 
-def look_through(steps: Sequence[Step], plan: Plan, margin: float) -> tuple[list[StepPlan], list[Finding]]:
+def look_through(steps: Sequence[Planned], plan: Plan, margin: float) -> tuple[list[StepPlan], list[Finding]]:
     """Book every exposure of every step in turn, as the ledger would; findings are empty when the recipe can run.
 
     margin: how far off a place may be, m, as the run will assume.

@@ -2,76 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import runpy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
 
 from acquisition.engine import Run
-from drivers.rigfile import Position, Strict
-from physics.quantities import Fluence
+from protocols.heading import Heading, Recipe
 from protocols.steps.base import Step
 from protocols.steps.registry import STEPS
 from protocols.yamlfile import Located, YamlError, read_yaml
 
-Function = Callable[[Run], None]
 T = TypeVar("T")
 
 
 class RecipeError(Exception):
     """The recipe cannot be used; says where and what."""
-
-
-class BudgetSpec(Strict):
-    """The most an area may receive, and from where on the operator is told."""
-
-    limit: Fluence
-    notify: Fluence | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> BudgetSpec:
-        if not self.limit > 0.0:
-            raise ValueError("a budget must be more than nothing")
-        if self.notify is not None and not self.notify <= self.limit:
-            raise ValueError("notify lies above the limit, so nobody would be told in time")
-        return self
-
-
-class Heading(BaseModel):
-    """What a recipe says besides its steps.
-
-    areas: places that the rig file has not saved, or elsewhere than saved.  elements: what the sample is made of.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    recipe: Literal[1] = 1
-    name: str
-    sample: str
-    budgets: dict[str, BudgetSpec]
-    areas: dict[str, Position] = {}
-    elements: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A recipe ready to run. steps: None for a Python function, whose steps are known only as it runs."""
-
-    heading: Heading
-    steps: Sequence[Step] | None
-    function: Function
-    text: str
-    file_name: str
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the text as it stands in the file."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 def shipped() -> dict[str, Path]:

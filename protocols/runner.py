@@ -29,9 +29,9 @@ from drivers.links import AbortFlag
 from drivers.rigfile import Position, RigFile
 from drivers.wire.obi import DAC_STEPS
 from protocols.bench import Bench, Progress, versions
+from protocols.heading import Recipe
 from protocols.passports import passport_path
 from protocols.plan import Finding, Plan, StepPlan, look_through, summary
-from protocols.recipe import Recipe
 from protocols.rig import Rig, RigText, cryostat_settings, open_rig, scan_settings
 
 WORLD = "world.npz"  # what a simulated sample was when its process ended

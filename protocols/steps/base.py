@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from acquisition.engine import Result
-from drivers.ticket import Frame
-
-if TYPE_CHECKING:
-    from protocols.bench import StepRun
-    from protocols.plan import Plan
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """A beam a step means to open: where, over which frame, how often."""
-
-    area: str
-    frame: Frame
-    passes: int = 1
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What a step will take: s of rig time, the exposures, and where the scan field is left (None: where it was)."""
-
-    seconds: float
-    exposures: tuple[Exposure, ...] = field(default=())
-    moves_to: str | None = None
+from protocols.bench import StepRun
+from protocols.outlook import Outlook
+from protocols.plan import Plan
 
 
 class Step(BaseModel):
@@ -53,11 +32,3 @@ class Step(BaseModel):
     @abstractmethod
     def run(self, run: StepRun) -> Result:
         """Do it and return a small JSON result."""
-
-
-class StepError(Exception):
-    """A step cannot be done as it is written, or its result does not show what it was to bring."""
-
-
-class PostconditionError(StepError):
-    """The step was done, and looking at it shows that it did not work."""

@@ -9,8 +9,9 @@ from pydantic import Field
 from acquisition.engine import Result
 from physics.quantities import Kelvin, KelvinPerSecond, Seconds
 from protocols.bench import StepRun
+from protocols.outlook import Outlook, PostconditionError
 from protocols.plan import Plan
-from protocols.steps.base import Outlook, PostconditionError, Step
+from protocols.steps.base import Step
 
 ROOM = 295.0  # K; where a stage stands before it is cooled, for the time estimate
 LOOK = 30.0  # s between the temperatures that are kept

@@ -9,8 +9,9 @@ from pydantic import Field
 from acquisition.engine import Result
 from physics.quantities import Fluence, Metres
 from protocols.bench import StepRun
+from protocols.outlook import Exposure, Outlook
 from protocols.plan import Plan
-from protocols.steps.base import Exposure, Outlook, Step
+from protocols.steps.base import Step
 from protocols.steps.mapping import Mapping, MapTaker
 from protocols.steps.shot import Pixels, square
 

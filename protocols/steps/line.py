@@ -19,8 +19,9 @@ from drivers.rigfile import Strict
 from physics.materials import material, names
 from physics.quantities import Fluence, Metres
 from protocols.bench import StepRun
+from protocols.outlook import Exposure, Outlook, PostconditionError, StepError
 from protocols.plan import Plan
-from protocols.steps.base import Exposure, Outlook, PostconditionError, Step, StepError
+from protocols.steps.base import Step
 from protocols.steps.mapping import Mapping, MapTaker
 
 SEEN = 0.3  # share of the dark field's variance that the step of an interface must explain

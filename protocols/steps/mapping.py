@@ -18,8 +18,8 @@ from physics.dose import E_PER_A2, dwell_for
 from physics.xray_detector import fwhm
 from physics.xrays import lines
 from protocols.bench import StepRun
+from protocols.outlook import StepError
 from protocols.plan import Dwell
-from protocols.steps.base import StepError
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot
 
 

@@ -10,8 +10,9 @@ from drivers.ticket import Frame
 from physics.dose import E_PER_A2, dwell_for
 from physics.quantities import Fluence, Metres, Seconds
 from protocols.bench import StepRun
+from protocols.outlook import Exposure, Outlook, PostconditionError
 from protocols.plan import Dwell, Plan
-from protocols.steps.base import Exposure, Outlook, PostconditionError, Step
+from protocols.steps.base import Step
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot, square
 
 SETTLE = 5.0  # s a scan field rests after it was moved

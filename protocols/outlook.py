@@ -1,0 +1,33 @@
+"""What a step will take, said before anything moves; and what it raises when it cannot be or did not work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from drivers.ticket import Frame
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """A beam a step means to open: where, over which frame, how often."""
+
+    area: str
+    frame: Frame
+    passes: int = 1
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a step will take: s of rig time, the exposures, and where the scan field is left (None: where it was)."""
+
+    seconds: float
+    exposures: tuple[Exposure, ...] = field(default=())
+    moves_to: str | None = None
+
+
+class StepError(Exception):
+    """A step cannot be done as it is written, or its result does not show what it was to bring."""
+
+
+class PostconditionError(StepError):
+    """The step was done, and looking at it shows that it did not work."""
