@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    ScalarEvent,
+)
+from ruamel.yaml.nodes import Node
+from ruamel.yaml.reader import ReaderError
 
 LONGEST = 1_000_000  # bytes
 DEEPEST = 64
+GROUPED = re.compile(r"[+-]?[0-9][0-9_.]*_[0-9_.]*([eE][+-]?[0-9]+)?")  # which YAML would read as one number
 Place = Sequence[str | int]
 
 
 class YamlError(Exception):
     """The text is not YAML we accept; the message begins with the line and column."""
+
+
+class _Constructor(RoundTripConstructor):  # type: ignore[misc]
+    """Says where a scalar stands that looks like a number or a date and is none, such as 2021-02-31."""
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise ConstructorError(problem=str(error), problem_mark=node.start_mark) from None
 
 
 @dataclass(frozen=True)
@@ -48,17 +69,23 @@ class Located:
 
 def read_yaml(text: str) -> Located:
     """Read one document; raises YamlError."""
-    if len(text.encode()) > LONGEST:
+    if len(text.encode(errors="surrogatepass")) > LONGEST:
         raise YamlError(f"line 1, column 1: is larger than {LONGEST} bytes")
     try:
         _check_shape(text)
         yaml = YAML(typ="rt")
+        yaml.Constructor = _Constructor
         yaml.allow_duplicate_keys = False
         return Located(yaml.load(text))
     except DuplicateKeyError as error:
         raise YamlError(f"{_mark(error)}: the same key stands here twice") from None
     except MarkedYAMLError as error:
         raise YamlError(f"{_mark(error)}: {error.problem or error.context}") from None
+    except ReaderError as error:
+        before = text[: error.position].splitlines() or [""]
+        raise YamlError(
+            f"line {len(before)}, column {len(before[-1]) + 1}: must not hold the character U+{error.character:04X}"
+        ) from None
     except YAMLError as error:
         raise YamlError(f"line 1, column 1: {error}") from None
 
@@ -66,13 +93,24 @@ def read_yaml(text: str) -> Located:
 def _check_shape(text: str) -> None:
     depth = 0
     for event in YAML(typ="rt").parse(text):
-        if isinstance(event, AliasEvent):
-            mark = event.start_mark
-            raise YamlError(f"line {mark.line + 1}, column {mark.column + 1}: aliases are not allowed; write it out")
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > DEEPEST:
+        wrong = _unwanted(event) or (f"is nested more than {DEEPEST} deep" if depth > DEEPEST else None)
+        if wrong is not None:
             mark = event.start_mark
-            raise YamlError(f"line {mark.line + 1}, column {mark.column + 1}: is nested more than {DEEPEST} deep")
+            raise YamlError(f"line {mark.line + 1}, column {mark.column + 1}: {wrong}")
+
+
+def _unwanted(event: Event) -> str | None:
+    """What YAML can do and a file that people review should not."""
+    if isinstance(event, AliasEvent):
+        return "aliases are not allowed; write it out"
+    if getattr(event, "tag", None) is not None:
+        return "tags are not allowed; write the value alone"
+    if isinstance(event, ScalarEvent) and event.style is None and GROUPED.fullmatch(event.value):
+        return f"digits are not grouped; write {event.value.replace('_', '')}"
+    if isinstance(event, DocumentStartEvent) and event.version not in (None, (1, 2)):
+        return "is not YAML 1.2; leave the %YAML line out"  # in YAML 1.1 `no` is false and 1e3 a text
+    return None
 
 
 def _mark(error: MarkedYAMLError) -> str:
