@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.analysis.profile import Profile
-from acquisition.analysis.ramps import Baseline, NoStep, Ramp, blurred_ramp, fit_ramp, resample
+from acquisition.analysis.ramps import TAILS, Baseline, NoStep, Ramp, blurred_ramp, fit_ramp, resample
 from physics import xrays
 from physics.materials import Material, atom_mass
 
@@ -127,7 +127,7 @@ def interphase_width(ramps: Mapping[str, Ramp]) -> Width:
         return ends - _earliest(points[:, :, 0], errors[:, 0])
 
     widths = width(drawn)
-    low, high = np.quantile(widths, [0.025, 0.975])
+    low, high = np.quantile(widths, TAILS)
     bound = None
     if not any(r.resolved for r in each):
         bound = max(float(np.quantile(widths, 0.95)), *(r.upper_bound or 0.0 for r in each))
