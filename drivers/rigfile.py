@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,7 +33,7 @@ class Optics(Strict):
 
     beam_energy: ElectronVolts
     convergence: Radians
-    probe_fwhm: Metres
+    probe_fwhm: Annotated[Metres, Field(gt=0.0)]
     dark_field: tuple[Radians, Radians]
     eds_solid_angle: Steradians
     eds_elevation: Radians
@@ -47,15 +47,15 @@ class Calibration(Strict):
     taken: when it was measured; `at opening` is for simulated rigs, which are calibrated as they open.
     """
 
-    uncertainty: Fraction
+    uncertainty: Annotated[Fraction, Field(ge=0.0, lt=1.0)]
     taken: datetime | Literal["at opening"]
-    valid_for: Seconds
+    valid_for: Annotated[Seconds, Field(gt=0.0)]
 
 
 class CurrentCalibration(Calibration):
     """Beam current at the sample."""
 
-    value: Amps
+    value: Annotated[Amps, Field(gt=0.0)]
 
 
 class Calibrations(Strict):
@@ -68,9 +68,9 @@ class Calibrations(Strict):
 
     beam_current: CurrentCalibration
     scan_scale: Calibration
-    position: Metres
-    drift_per_hour: Metres
-    flyback: Seconds
+    position: Annotated[Metres, Field(ge=0.0)]
+    drift_per_hour: Annotated[Metres, Field(ge=0.0)]
+    flyback: Annotated[Seconds, Field(ge=0.0)]
 
 
 class Wire(Strict):
@@ -78,14 +78,14 @@ class Wire(Strict):
 
     source: str = Field(alias="from")
     to: str
-    latency: Seconds
+    latency: Annotated[Seconds, Field(ge=0.0)]
 
 
 class Position(Strict):
     """A saved place in the scan field and how large it is: (x, y) and (width, height)."""
 
     at: tuple[Metres, Metres]
-    size: tuple[Metres, Metres]
+    size: tuple[Annotated[Metres, Field(gt=0.0)], Annotated[Metres, Field(gt=0.0)]]
 
 
 class Simulation(Strict):

@@ -27,8 +27,8 @@ class BudgetSpec(Strict):
     def _ordered(self) -> BudgetSpec:
         if not self.limit > 0.0:
             raise ValueError("a budget must be more than nothing")
-        if self.notify is not None and not self.notify <= self.limit:
-            raise ValueError("notify lies above the limit, so nobody would be told in time")
+        if self.notify is not None and not 0.0 < self.notify <= self.limit:
+            raise ValueError("notify must lie above nothing and not above the limit, or nobody would be told in time")
         return self
 
 

@@ -6,6 +6,7 @@ import runpy
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -17,6 +18,20 @@ from protocols.steps.registry import STEPS
 from protocols.yamlfile import Located, YamlError, read_yaml
 
 T = TypeVar("T")
+
+BROKEN = (  # what the text of a Python recipe may raise as it is read
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    SystemExit,
+    TypeError,
+    ValueError,
+)
 
 
 class RecipeError(Exception):
@@ -34,7 +49,12 @@ def load_recipe(name: str) -> Recipe:
     path = shipped().get(name) or Path(name)
     if not path.is_file():
         raise RecipeError(f'recipe "{name}" is neither a file nor shipped. Shipped: {", ".join(shipped())}.')
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].split(b"\n")
+        place = f"line {len(before)}, column {len(before[-1]) + 1}"
+        raise RecipeError(f"recipe {path.name} {place}: is not text in UTF-8.") from None
     return _from_python(path, text) if path.suffix == ".py" else _from_yaml(path.name, text)
 
 
@@ -70,10 +90,12 @@ def _step(item: Any, number: int, name: str, document: Located) -> Step:
         raise RecipeError(
             f'recipe {name} {document.at((*where, do))}: there is no step "{do}". Steps: {", ".join(STEPS)}.'
         )
-    model = STEPS[do]
-    return _validated(
-        lambda: model.model_validate({**(parameters or {})}, context={"typed": True}), name, document, (*where, do)
-    )
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise RecipeError(
+            f'recipe {name} {document.at((*where, do))}: "{do}" needs named parameters, `- {do}: {{...}}`.'
+        )
+    model, given = STEPS[do], dict(parameters or {})
+    return _validated(lambda: model.model_validate(given, context={"typed": True}), name, document, (*where, do))
 
 
 def _validated(make: Callable[[], T], name: str, document: Located, prefix: tuple[str | int, ...]) -> T:
@@ -97,28 +119,33 @@ def _plain(problem: Mapping[str, Any]) -> str:
 
 
 def _from_python(path: Path, text: str) -> Recipe:
-    """A recipe file in Python defines NAME, SAMPLE, BUDGETS (and AREAS) and `def recipe(run)`."""
+    """A recipe file in Python defines NAME, SAMPLE, BUDGETS (and AREAS, ELEMENTS) and `def recipe(run)`."""
     try:
         found = runpy.run_path(str(path))
-        heading = Heading.model_validate(
-            {
-                "name": found["NAME"],
-                "sample": found["SAMPLE"],
-                "budgets": found["BUDGETS"],
-                "areas": found.get("AREAS", {}),
-            },
-            context={"typed": True},
-        )
-        function = found["recipe"]
-    except KeyError as error:
+    except BROKEN as error:
+        raise RecipeError(f"recipe {path.name}{_line_in(path, error)}: {type(error).__name__}: {error}") from None
+    missing = [name for name in ("NAME", "SAMPLE", "BUDGETS", "recipe") if name not in found]
+    if missing or not callable(found["recipe"]):
         raise RecipeError(
-            f"recipe {path.name}: defines no {error}; it needs NAME, SAMPLE, BUDGETS, recipe(run)."
-        ) from None
+            f"recipe {path.name}: defines no {', '.join(missing) or 'function `recipe`'}; "
+            "it needs NAME, SAMPLE, BUDGETS and `def recipe(run)`."
+        )
+    said = {"name": "NAME", "sample": "SAMPLE", "budgets": "BUDGETS", "areas": "AREAS", "elements": "ELEMENTS"}
+    try:
+        heading = Heading.model_validate(
+            {key: found[name] for key, name in said.items() if name in found}, context={"typed": True}
+        )
     except ValidationError as error:
         raise RecipeError("\n".join(f"recipe {path.name}: {_plain(p)}" for p in error.errors())) from None
-    except (SyntaxError, ImportError, NameError) as error:
-        raise RecipeError(f"recipe {path.name}: {type(error).__name__}: {error}") from None
-    return Recipe(heading, None, function, text, path.name)
+    return Recipe(heading, None, found["recipe"], text, path.name)
+
+
+def _line_in(path: Path, error: BaseException) -> str:
+    """` line L` of a recipe file, where an error in it happened."""
+    if isinstance(error, SyntaxError):
+        return f" line {error.lineno}"
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return f" line {lines[-1]}" if lines else ""
 
 
 def describe_shipped() -> Iterator[tuple[str, str]]:

@@ -31,7 +31,7 @@ class YamlError(Exception):
     """The text is not YAML we accept; the message begins with the line and column."""
 
 
-class _Constructor(RoundTripConstructor):  # type: ignore[misc]
+class _Constructor(RoundTripConstructor):
     """Says where a scalar stands that looks like a number or a date and is none, such as 2021-02-31."""
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from acquisition.engine import Result
 from protocols.bench import StepRun
 from protocols.outlook import Outlook
 from protocols.plan import Plan
+
+Positive = Field(gt=0.0)
+"""For `Annotated[Seconds, Positive]`; of `Seconds = Field(gt=0.0)` pydantic would lose sight as the unit is read."""
 
 
 class Step(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from physics.quantities import Kelvin, KelvinPerSecond, Seconds
 from protocols.bench import StepRun
 from protocols.outlook import Outlook, PostconditionError
 from protocols.plan import Plan
-from protocols.steps.base import Step
+from protocols.steps.base import Positive, Step
 
 ROOM = 295.0  # K; where a stage stands before it is cooled, for the time estimate
 LOOK = 30.0  # s between the temperatures that are kept
@@ -22,9 +22,9 @@ class CoolDown(Step):
 
     do: Literal["cool_down"] = "cool_down"
     to: Kelvin
-    ramp: KelvinPerSecond
-    hold: Seconds = 0.0
-    tolerance: Kelvin = 1.0
+    ramp: Annotated[KelvinPerSecond, Positive]
+    hold: Annotated[Seconds, Field(ge=0.0)] = 0.0
+    tolerance: Annotated[Kelvin, Positive] = 1.0
 
     def outlook(self, plan: Plan) -> Outlook:
         fastest = plan.cryostat.natural_cooling
@@ -65,7 +65,7 @@ class Wait(Step):
     """Let time pass, with the beam blanked."""
 
     do: Literal["wait"] = "wait"
-    for_: Seconds = Field(alias="for")
+    for_: Annotated[Seconds, Field(ge=0.0)] = Field(alias="for")
 
     def outlook(self, plan: Plan) -> Outlook:
         return Outlook(self.for_)

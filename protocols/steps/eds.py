@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,8 +11,8 @@ from physics.quantities import Fluence, Metres
 from protocols.bench import StepRun
 from protocols.outlook import Exposure, Outlook
 from protocols.plan import Plan
-from protocols.steps.base import Step
-from protocols.steps.mapping import Mapping, MapTaker
+from protocols.steps.base import Positive, Step
+from protocols.steps.mapping import Elements, Mapping, MapTaker
 from protocols.steps.shot import Pixels, square
 
 
@@ -26,10 +26,10 @@ class EdsMap(Step):
     do: Literal["eds_map"] = "eds_map"
     once: ClassVar[bool] = True
     of: str | None = None
-    elements: tuple[str, ...] = Field(min_length=1)
-    dose: Fluence
+    elements: Elements
+    dose: Annotated[Fluence, Positive]
     passes: int = Field(ge=1, le=4096)
-    field: Metres = 400e-9
+    field: Annotated[Metres, Positive] = 400e-9
     pixels: Pixels = (256, 256)
     counts: int | None = Field(default=None, ge=1)
     drift: Literal["correct", "leave"] = "correct"

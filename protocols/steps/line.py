@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,9 @@ from physics.quantities import Fluence, Metres
 from protocols.bench import StepRun
 from protocols.outlook import Exposure, Outlook, PostconditionError, StepError
 from protocols.plan import Plan
-from protocols.steps.base import Step
-from protocols.steps.mapping import Mapping, MapTaker
+from protocols.steps.base import Positive, Step
+from protocols.steps.mapping import Elements, Mapping, MapTaker
+from protocols.steps.shot import Pixels
 
 SEEN = 0.3  # share of the dark field's variance that the step of an interface must explain
 DRAWS = 20210803  # seed of the bootstrap: the same record gives the same intervals
@@ -31,12 +32,12 @@ DRAWS = 20210803  # seed of the bootstrap: the same record gives the same interv
 class Strip(Strict):
     """A strip scanned instead of a map: `length` across the interface, `width` along it."""
 
-    dose: Fluence
-    length: Metres
-    width: Metres
-    pixels: tuple[int, int]
+    dose: Annotated[Fluence, Positive]
+    length: Annotated[Metres, Positive]
+    width: Annotated[Metres, Positive]
+    pixels: Pixels
     passes: int = Field(ge=1, le=4096)
-    elements: tuple[str, ...] = Field(min_length=1)
+    elements: Elements
 
     def mapping(self, area: str) -> Mapping:
         """The strip as a map that is followed along with the drift."""
@@ -64,7 +65,7 @@ class EdsLine(Step):
     from_: Literal["eds_map"] | None = Field(default=None, alias="from")
     scan: Strip | None = None
     across: str
-    bin: Metres = 4e-9
+    bin: Annotated[Metres, Positive] = 4e-9
     film: str = "LiPON"
 
     @model_validator(mode="after")
@@ -73,8 +74,6 @@ class EdsLine(Step):
             raise ValueError("say either `from: eds_map` (no beam) or `scan: {...}` (a strip on tickets)")
         if self.film not in names():
             raise ValueError(f'film "{self.film}" is not a known material: {", ".join(names())}')
-        if not self.bin > 0.0:
-            raise ValueError("bin must be more than 0 nm")
         return self
 
     def outlook(self, plan: Plan) -> Outlook:

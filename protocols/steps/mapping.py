@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
 from acquisition.analysis.registration import register
 from acquisition.datafile import DataFile, EventWriter, ImageWriter, PassRecord, open_record, rescue
@@ -21,6 +22,21 @@ from protocols.bench import StepRun
 from protocols.outlook import StepError
 from protocols.plan import Dwell
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot
+
+ANY_BEAM = 200e3  # eV; which elements have lines does not hang on the energy of the beam
+
+
+def _measurable(elements: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(elements)) != len(elements):
+        raise ValueError("names an element twice")
+    for element in elements:
+        if not lines(element, ANY_BEAM):
+            raise ValueError(f"{element} has no X-ray line that could be seen; leave it out")
+    return elements
+
+
+Elements = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_measurable)]
+"""Elements to map, each with a line to see it by."""
 
 
 @dataclass(frozen=True)

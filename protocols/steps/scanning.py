@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from acquisition.analysis.sharpness import sharpness
 from acquisition.engine import Result
@@ -12,7 +12,7 @@ from physics.quantities import Fluence, Metres, Seconds
 from protocols.bench import StepRun
 from protocols.outlook import Exposure, Outlook, PostconditionError
 from protocols.plan import Dwell, Plan
-from protocols.steps.base import Step
+from protocols.steps.base import Positive, Step
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot, square
 
 SETTLE = 5.0  # s a scan field rests after it was moved
@@ -41,8 +41,8 @@ class StemImage(Step):
     once: ClassVar[bool] = True
     of: str | None = None
     pixels: Pixels = (512, 512)
-    field: Metres
-    dwell: Seconds
+    field: Annotated[Metres, Positive]
+    dwell: Annotated[Seconds, Positive]
 
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.of)
@@ -66,8 +66,8 @@ class Focus(Step):
     do: Literal["focus"] = "focus"
     once: ClassVar[bool] = True
     on: str
-    dose: Fluence
-    field: Metres = 200e-9
+    dose: Annotated[Fluence, Positive]
+    field: Annotated[Metres, Positive] = 200e-9
     pixels: Pixels = (256, 256)
 
     def outlook(self, plan: Plan) -> Outlook:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from acquisition.datafile import DataFile, ImageWriter, PassRecord
 from acquisition.exposure import expose
 from drivers.ticket import Frame, Ticket
 from protocols.bench import StepRun
 
-Pixels = tuple[int, int]
+Side = Annotated[int, Field(ge=1, le=16384)]
+Pixels = tuple[Side, Side]
+"""Columns and rows of a frame; the scan box has 16384 places a side."""
 
 
 @dataclass(frozen=True)
