@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NoReturn
 
 from drivers.clock import Clock, VirtualClock, wall_seconds, wall_sleep
 from drivers.errors import Aborted, InterlockError
 from drivers.links import AbortFlag
 
 POLL = 0.1  # s of wall time between looks into RUN/control, and the longest slice of a control wait
+LONGEST_SUSPENSION = 2 * 3600.0  # s of rig time in which a cause should go away by itself; assumed
 
 
 class State(StrEnum):
@@ -40,7 +42,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.SUSPENDED: frozenset({State.RUNNING} | _STOPPING),
     State.WAITING: frozenset({State.RUNNING} | _STOPPING),
     State.ABORTING: frozenset({State.ABORTED, State.FAILED}),
-    State.LATCHED: frozenset({State.FAILED}),
+    State.LATCHED: frozenset(),
     State.DONE: frozenset(),
     State.ABORTED: frozenset(),
     State.FAILED: frozenset(),
@@ -96,6 +98,7 @@ class RunControl:
         self._watches: list[Watch] = []
         self._looked = -1e9
         self._watching = False
+        self._latched: InterlockError | None = None
         folder.mkdir(parents=True, exist_ok=True)
         for stale in ("pause", "abort", "blank", "continue", "answer"):
             (folder / stale).unlink(missing_ok=True)
@@ -130,12 +133,9 @@ class RunControl:
 
     def poll(self) -> None:
         """Look for requests and at the watches, without pausing; raises Aborted or InterlockError."""
-        if wall_seconds() - self._looked >= POLL:
-            self._looked = wall_seconds()
-            self._read_requests()
-            self._tick()
-        if self._abort.is_set():
-            raise Aborted(self.abort_why)
+        if self._latched is not None:  # also when a recipe caught it and went on
+            raise self._latched
+        self._heed()
         if self._blank_asked:
             self._blank_asked = False
             self._pause_asked = True
@@ -158,11 +158,12 @@ class RunControl:
         """Wait for a person's answer (`cryolift answer RUN ...`); raises Aborted."""
         file = self._folder / "answer"
         self._blank()
+        file.unlink(missing_ok=True)  # given before the question was asked
         self.to(State.WAITING, question)
         while not file.exists():
             self.poll()
             self._let_wall_time_pass()
-        answer = file.read_text(encoding="utf-8").strip()
+        answer = file.read_text(encoding="utf-8", errors="replace").strip()
         file.unlink()
         self.to(State.RUNNING, "answered")
         return answer
@@ -171,8 +172,9 @@ class RunControl:
         self.to(State.PAUSING, why)
         self._blank()
         self._pause_asked = False
-        self.to(State.PAUSED, "blanked; `cryolift resume RUN` goes on, Ctrl-C or `cryolift abort RUN` ends it")
         going_on = self._folder / "continue"
+        going_on.unlink(missing_ok=True)  # of an earlier pause
+        self.to(State.PAUSED, "blanked; `cryolift resume RUN` goes on, Ctrl-C or `cryolift abort RUN` ends it")
         while not going_on.exists():
             self.poll()
             self._let_wall_time_pass()
@@ -184,6 +186,15 @@ class RunControl:
         if isinstance(self.clock, VirtualClock):  # a person takes wall time; the simulated rig ages with it
             wall_sleep(POLL)
         self.clock.sleep(POLL)
+
+    def _heed(self) -> None:
+        """Look into RUN/control, not more often than it is worth; raises Aborted."""
+        if wall_seconds() - self._looked >= POLL:
+            self._looked = wall_seconds()
+            self._read_requests()
+            self._tick()
+        if self._abort.is_set():
+            raise Aborted(self.abort_why)
 
     def _read_requests(self) -> None:
         for name in ("abort", "blank", "pause"):
@@ -212,24 +223,40 @@ class RunControl:
             self._watching = False
 
     def _trip(self, watch: Watch, trip: Trip) -> None:
-        if not trip.latch and self.state is not State.RUNNING:
+        if trip.latch:
+            self._latch(watch, trip.reason)
+        if self.state is not State.RUNNING:
             return  # standing by already, blanked
         self._blank()
-        if trip.latch:
-            self.to(State.LATCHED, f"{watch.name}: {trip.reason}")
-            raise InterlockError(
-                f"tripped: {trip.reason}",
-                device=watch.name,
-                way_out="Look at the sample, then `cryolift reset RUN --by NAME --reason ...` and resume.",
-            )
         self.to(State.SUSPENDED, f"{watch.name}: {trip.reason}")
-        while (trip_now := watch.look()) is not None:
-            if trip_now.latch:
-                self._trip(watch, trip_now)
-            if wall_seconds() - self._looked >= POLL:
-                self._looked = wall_seconds()
-                self._read_requests()
-            if self._abort.is_set():
-                raise Aborted(self.abort_why)
-            self.clock.sleep(watch.every)
+        since = self.clock.now()
+        while (tripped := self._tripped()) is not None:
+            cause, now = tripped
+            if now.latch:
+                self._latch(cause, now.reason)
+            if self.clock.now() - since > LONGEST_SUSPENSION:
+                self._latch(cause, f"{now.reason}, and it did not pass by itself")
+            look_again = self.clock.now() + watch.every
+            while (left := look_again - self.clock.now()) > 0.0:
+                self._heed()
+                self.clock.sleep(min(left, POLL))
         self.to(State.RUNNING, f"{watch.name}: the cause is gone")
+
+    def _tripped(self) -> tuple[Watch, Trip] | None:
+        """A watch that trips now, first of all one that latches."""
+        trips = [(watch, trip) for watch in self._watches if (trip := watch.look()) is not None]
+        return min(trips, key=lambda each: not each[1].latch, default=None)
+
+    def _latch(self, watch: Watch, reason: str) -> NoReturn:
+        """Blank, and stay so until a person resets the file that says so, whatever becomes of this process."""
+        self._latched = InterlockError(
+            f"tripped: {reason}",
+            device=watch.name,
+            way_out="Look at the sample, then `cryolift reset RUN --by NAME --reason ...` and resume.",
+        )
+        try:
+            self._blank()
+        finally:
+            self.to(State.LATCHED, f"{watch.name}: {reason}")
+            (self._folder / "latched").touch()
+        raise self._latched
