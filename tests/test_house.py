@@ -274,5 +274,5 @@ def _is_alias(value: ast.expr | None) -> bool:
 
 def _is_ours(given: ast.expr, own: set[str]) -> bool:
     if isinstance(given, ast.Constant) and isinstance(given.value, str):
-        return given.value.split(".")[0] in PACKAGES
+        return given.value.split(".")[0] in PACKAGES and not given.value.split(".")[-1].isupper()  # a constant may be
     return name_of(given).split(".")[0] in own
