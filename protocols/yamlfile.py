@@ -1,4 +1,4 @@
-"""YAML that people type: version 1.2, no duplicate keys, no aliases, bounded, and every place in it has a line."""
+"""YAML that people type: version 1.2, no duplicate keys, aliases or tags, bounded, and every place in it has a line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
-    AliasEvent,
     CollectionEndEvent,
     CollectionStartEvent,
     DocumentStartEvent,
@@ -102,8 +101,8 @@ def _check_shape(text: str) -> None:
 
 def _unwanted(event: Event) -> str | None:
     """What YAML can do and a file that people review should not."""
-    if isinstance(event, AliasEvent):
-        return "aliases are not allowed; write it out"
+    if getattr(event, "anchor", None) is not None:
+        return "anchors and aliases are not allowed; write it out"
     if getattr(event, "tag", None) is not None:
         return "tags are not allowed; write the value alone"
     if isinstance(event, ScalarEvent) and event.style is None and GROUPED.fullmatch(event.value):
