@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
@@ -12,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 from acquisition.chain import Chain, Entry
 from acquisition.control import RunControl, State
-from drivers.errors import Aborted, InterlockError
+from drivers.errors import Aborted, Refused, RigError
 
 Result = dict[str, Any]
 
@@ -77,7 +78,8 @@ class Run:
 
     def random(self) -> float:
         """A number from 0 to 1, drawn from the run's seed."""
-        return float(self._engine.recall("random", self._engine.dice.random))
+        drawn = self._engine.dice.random()  # also on a resume, so that the next draw is another one
+        return float(self._engine.recall("random", lambda: drawn))
 
     def ask(self, question: str) -> str:
         """Wait for a person's answer."""
@@ -128,8 +130,9 @@ class Engine:
 
     def run(self, recipe: Recipe) -> State:
         """Do a recipe to its end and return the final state; what went wrong is journalled and raised."""
-        self.control.to(State.RUNNING, "begun")
         try:
+            self.control.to(State.RUNNING, "begun")
+            self._refuse_decision_on_nothing()
             self._prepare()
             recipe(Run(self))
             self._refuse_shorter_recipe()
@@ -137,11 +140,10 @@ class Engine:
             self._finish(State.TORN, str(torn))
             raise
         except Aborted as aborted:
-            self.control.to(State.ABORTING, self.control.abort_why)
             self._finish(State.ABORTED, str(aborted))
             raise
-        except InterlockError as refused:
-            self._finish(State.FAILED, str(refused))
+        except RigError as error:
+            self._finish(State.FAILED, str(error))
             raise
         except BaseException as error:  # the outermost frame: blank, write it down, let it go on up
             self._finish(State.FAILED, f"{type(error).__name__}: {error}")
@@ -154,13 +156,19 @@ class Engine:
         ordinal = self._next()
         mark = digest(step)
         begun = self._begun.get(ordinal)
+        done = self._done.get(ordinal)
+        if done is not None and done["kind"] == "recalled":
+            raise RecipeDiverged(
+                f"recipe diverged at step {ordinal}: the journal has `{done['what']}` there, not {step.do}. "
+                "Use the recipe the run was begun with."
+            )
         if begun is not None and begun["digest"] != mark:
             raise RecipeDiverged(
                 f"recipe diverged at step {ordinal}: the journal has {begun['do']} with other parameters "
                 f"(digest {begun['digest']}, now {step.do} {mark}). Use the recipe the run was begun with."
             )
-        if ordinal in self._done:
-            return dict(self._done[ordinal]["result"])
+        if done is not None:
+            return self._result(done)
         decision = self._decided(ordinal, step) if begun is not None else None
         if decision is Decision.SKIP:
             return self._write_result(ordinal, {"skipped": True})
@@ -180,10 +188,13 @@ class Engine:
     def recall(self, what: str, find: Callable[[], Any], **facts: Any) -> Any:
         """A fact from outside the recipe: found once, journalled, and the same on every resume."""
         ordinal = self._next()
-        if ordinal in self._done:
-            entry = self._done[ordinal]
-            if entry["kind"] != "recalled" or entry["what"] != what:
-                raise RecipeDiverged(f"recipe diverged at step {ordinal}: the journal has no `{what}` there.")
+        entry = self._done.get(ordinal) or self._begun.get(ordinal)
+        if entry is not None:
+            if entry["kind"] != "recalled" or any(entry.get(k) != v for k, v in {"what": what, **facts}.items()):
+                raise RecipeDiverged(
+                    f"recipe diverged at step {ordinal}: the journal has no `{what}` like this there. "
+                    "Use the recipe the run was begun with."
+                )
             return entry["value"]
         value = find()
         self._done[ordinal] = self._journal.append(
@@ -202,6 +213,15 @@ class Engine:
             )
         return None
 
+    def _refuse_decision_on_nothing(self) -> None:
+        if self._decision is not None:
+            ordinal, decision = self._decision
+            if ordinal in self._done or ordinal not in self._begun:
+                raise Refused(
+                    f"step {ordinal} is not torn, so there is nothing to {decision}",
+                    way_out="`cryolift resume RUN` alone goes on, or says which step is torn.",
+                )
+
     def _refuse_shorter_recipe(self) -> None:
         beyond = [n for n in (*self._done, *self._begun) if n > self._ordinal]
         if beyond:
@@ -211,7 +231,11 @@ class Engine:
 
     def _write_result(self, ordinal: int, result: Result) -> Result:
         self._done[ordinal] = self._journal.append("result", ordinal=ordinal, t=self._now(), result=result)
-        return result
+        return self._result(self._done[ordinal])
+
+    def _result(self, entry: Entry) -> Result:
+        """The recipe's own copy, the same from the journal as it was when the step was done."""
+        return dict(copy.deepcopy(entry["result"]))
 
     def _next(self) -> int:
         self._ordinal += 1
@@ -221,7 +245,14 @@ class Engine:
         return round(self.control.clock.now(), 6)
 
     def _finish(self, state: State, why: str) -> None:
-        tried = self._make_safe()
-        self._journal.append("safe", t=self._now(), tried=tried)
-        if self.control.state is not state:
-            self.control.to(state, why)
+        """Make the rig safe, then write down what was tried and how the run ended; safe even when nothing can be."""
+        try:
+            if state is State.ABORTED and self.control.state is not State.LATCHED:
+                self.control.to(State.ABORTING, self.control.abort_why)
+        finally:
+            tried = self._make_safe()
+            try:
+                self._journal.append("safe", t=self._now(), tried=tried)
+            finally:
+                if self.control.state is not State.LATCHED:  # which a person ends, whatever else went wrong
+                    self.control.to(state, why)

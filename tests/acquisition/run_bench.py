@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,10 +17,10 @@ from drivers.links import AbortFlag
 class Desk:
     """A run control, and everything it told: the states with their reasons, and how often it blanked.
 
-    on_state: called when the run enters a state, as somebody who watches would act.
+    on_state: called when the run enters a state, as somebody who watches would act.  journal: where states go.
     """
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None, journal: Chain | None = None) -> None:
         self.clock = clock or VirtualClock()
         self.folder = folder
         self.abort = AbortFlag()
@@ -28,6 +28,7 @@ class Desk:
         self.blanked: list[State] = []
         self.ticks = 0
         self.on_state: dict[State, Callable[[], None]] = {}
+        self._journal = journal
         self.control = RunControl(
             self.clock, self.abort, folder, blank=self._blank, changed=self._changed, tick=self._tick
         )
@@ -50,6 +51,8 @@ class Desk:
 
     def _changed(self, state: State, why: str) -> None:
         self.told.append((state, why))
+        if self._journal is not None:
+            self._journal.append("state", t=self.clock.now(), state=state, why=why)
         self.on_state.get(state, lambda: None)()
 
     def _tick(self) -> None:
@@ -84,93 +87,90 @@ class Killed(BaseException):
     """The process is gone: nothing that comes later may count on having run."""
 
 
-@dataclass
 class Sample:
-    """What really happened, over all processes: it outlives them."""
+    """What really happened to it, over all processes: it outlives them."""
 
-    burned: list[float] = field(default_factory=list)
-    performed: list[tuple[int, str]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.performed: list[Execution] = []
+
+    @property
+    def ordinals(self) -> list[int]:
+        """The steps that were performed, in order."""
+        return [execution.ordinal for execution in self.performed]
+
+    def times(self, ordinal: int) -> int:
+        """How often a step was performed."""
+        return self.ordinals.count(ordinal)
 
 
-@dataclass
+class Watched(Chain):
+    """The real journal, with a look at each entry before and after it is on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.before: Callable[[int, str], None] = lambda seq, kind: None
+        self.after: Callable[[int, str], None] = lambda seq, kind: None
+
+    def append(self, kind: str, **facts: Any) -> Entry:
+        seq = len(self.entries)
+        self.before(seq, kind)
+        entry = super().append(kind, **facts)
+        self.after(seq, kind)
+        return entry
+
+
 class Process:
-    """One process of a run: opens the journal, does the recipe, and closes it again.
+    """One process of a run: opens the journal, does the recipe, makes the rig safe.
 
-    before, after: called with the kind of each entry that is journalled, to be killed there.
+    act: what a step does besides being counted.  safe: how often the rig was made safe.
     """
 
-    folder: Path
-    sample: Sample
-    before: Callable[[Entry], None] = lambda entry: None
-    after: Callable[[Entry], None] = lambda entry: None
-    act: Callable[[Execution], Result] | None = None
-    safe: int = 0
+    def __init__(self, folder: Path, sample: Sample) -> None:
+        self.journal = Watched(folder / "journal.jsonl")
+        self.desk = Desk(folder / "control", VirtualClock(elapsed=self._last_time()), self.journal)
+        self.sample = sample
+        self.act: Callable[[Execution], Result] = lambda execution: {"done": execution.step.do}
+        self.prepare: Callable[[], None] = lambda: None
+        self.safe = 0
 
-    def run(self, recipe: Recipe, *, decision: tuple[int, Decision] | None = None, seed: int = 1) -> State:
+    def run(self, recipe: Recipe, *, decision: tuple[int, Decision] | None = None) -> State:
         """Do or go on with the recipe; returns the state it ended in, raises what the engine raises."""
-        chain = _Watched(self.folder / "journal.jsonl", self.before, self.after)
-        self.desk = desk = Desk(self.folder / "control", VirtualClock(elapsed=_last_time(chain.entries)))
-        control = RunControl(
-            desk.clock,
-            desk.abort,
-            desk.folder,
-            blank=lambda: None,
-            changed=lambda state, why: _write(chain, desk, state, why),
-            tick=lambda: None,
+        engine = Engine(
+            self.journal,
+            self.desk.control,
+            perform=self._perform,
+            make_safe=self._make_safe,
+            prepare=self.prepare,
+            seed=7,
+            decision=decision,
         )
-        desk.control = control
         try:
-            engine = Engine(
-                chain,
-                control,
-                perform=self.perform,
-                make_safe=self.make_safe,
-                prepare=lambda: None,
-                seed=seed,
-                decision=decision,
-            )
             return engine.run(recipe)
         finally:
-            self.entries = list(chain.entries)
-            chain.close()
+            self.journal.close()
 
     @property
     def state(self) -> State:
         return self.desk.control.state
 
-    def perform(self, execution: Execution) -> Result:
-        step = execution.step
-        self.sample.performed.append((execution.ordinal, step.do))
-        if isinstance(step, Burn):
-            self.sample.burned.append(step.dose)
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of all journalled entries."""
+        return [str(entry["kind"]) for entry in self.journal.entries]
+
+    @property
+    def results(self) -> dict[int, Result]:
+        """The journalled result of each step."""
+        return {e["ordinal"]: e["result"] for e in self.journal.entries if e["kind"] == "result"}
+
+    def _perform(self, execution: Execution) -> Result:
+        self.sample.performed.append(execution)
         self.desk.clock.sleep(1.0)
-        return self.act(execution) if self.act else {"t": self.desk.clock.now(), "again": len(self.sample.burned)}
+        return self.act(execution)
 
-    def make_safe(self) -> list[str]:
+    def _make_safe(self) -> list[str]:
         self.safe += 1
-        return ["scan: safe"]
+        return ["scan: safe", "cryostat: FAILED: the line is dead"]
 
-
-class _Watched(Chain):
-    """The real journal, with a look at each entry before and after it is on the disk."""
-
-    def __init__(self, path: Path, before: Callable[[Entry], None], after: Callable[[Entry], None]) -> None:
-        super().__init__(path)
-        self._before = before
-        self._after = after
-
-    def append(self, kind: str, **facts: Any) -> Entry:
-        self._before({"seq": len(self.entries), "kind": kind, **facts})
-        entry = super().append(kind, **facts)
-        self._after(entry)
-        return entry
-
-
-def _write(chain: Chain, desk: Desk, state: State, why: str) -> None:
-    chain.append("state", t=desk.clock.now(), state=state, why=why)
-    desk.told.append((state, why))
-    desk.on_state.get(state, lambda: None)()
-
-
-def _last_time(entries: list[Entry]) -> float:
-    return max((float(e["t"]) for e in entries if "t" in e), default=0.0)
+    def _last_time(self) -> float:
+        return max((float(e["t"]) for e in self.journal.entries if "t" in e), default=0.0)

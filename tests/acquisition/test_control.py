@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -44,16 +43,18 @@ def wall_time_costs_nothing(mocker: MockerFixture) -> None:
 # --- states
 
 
-@pytest.mark.parametrize(("before", "after"), list(product(State, State)))
-def test_only_the_changes_in_the_table_are_possible(desk: Desk, before: State, after: State) -> None:
-    desk.control.state = before
-    if after in TRANSITIONS[before]:
-        desk.control.to(after, "why")
-        assert (desk.control.state, desk.told) == (after, [(after, "why")])
-    else:
-        with pytest.raises(RuntimeError, match=f"cannot go from {before} to {after}"):
+@pytest.mark.parametrize("before", State)
+def test_only_the_changes_in_the_table_are_possible(desk: Desk, before: State) -> None:
+    for after in State:
+        desk.control.state = before
+        desk.told.clear()
+        if after in TRANSITIONS[before]:
             desk.control.to(after, "why")
-        assert (desk.control.state, desk.told) == (before, [])
+            assert (desk.control.state, desk.told) == (after, [(after, "why")])
+        else:
+            with pytest.raises(RuntimeError, match=f"cannot go from {before} to {after}"):
+                desk.control.to(after, "why")
+            assert (desk.control.state, desk.told) == (before, [])
 
 
 def test_every_state_stands_in_the_table_and_an_end_is_an_end() -> None:
