@@ -20,7 +20,7 @@ from drivers.rigfile import Position
 from drivers.ticket import Frame, Ticket
 from protocols.heading import Recipe
 from protocols.outlook import StepError
-from protocols.plan import Dwell, settled
+from protocols.plan import Dwell, Framed, settled
 from protocols.rig import Rig
 
 COLD_MARGIN = 3.0  # K above the temperature that is kept from which the beam waits
@@ -161,7 +161,7 @@ class StepRun:
             )
         return name
 
-    def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: Dwell) -> Frame:
+    def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: Dwell) -> Framed:
         """The frame over an area, moved along with the sample, as the scan box will really do it; raises LimitError."""
         (x, y), (dx, dy) = self._bench.places[area].at, self.tracker.aim(self._now()).offset
         scan = self.rig.scan
@@ -194,6 +194,12 @@ class StepRun:
     def entries(self, kind: str) -> list[Entry]:
         """The journal's entries of a kind."""
         return [entry for entry in self._bench.journal.entries if entry["kind"] == kind]
+
+    def log_temperature(self, file: DataFile) -> None:
+        """Add the stage temperature of the last look to a file that is being written."""
+        if self._bench.stage_kelvin is not None:
+            since = (self.rig.clock.utc() - file.about.started).total_seconds()
+            file.temperature(since, self._bench.stage_kelvin)
 
     def earlier_files(self) -> list[Path]:
         """Files that torn executions of this very step began, oldest first."""

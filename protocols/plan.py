@@ -72,16 +72,22 @@ class Plan:
 
     def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: Dwell) -> Frame:
         """The frame the scan box will do in the middle of an area; raises LimitError."""
-        return settled(
-            lambda frame: raster(frame, self._scan, self._limits, "scan").frame,
-            Frame(self.places[area].at, size, pixels, self._limits.range("dwell").low),
-            dwell,
-        )
+        frame = Frame(self.places[area].at, size, pixels, self._limits.range("dwell").low)
+        return settled(lambda f: raster(f, self._scan, self._limits, "scan").frame, frame, dwell).commanded
 
 
-def settled(commanded: Callable[[Frame], Frame], frame: Frame, dwell: Dwell) -> Frame:
-    """The commanded frame with the dwell that its own pitch asks for; `frame` says the rest."""
-    return commanded(replace(frame, dwell=dwell(commanded(frame).pitch)))
+@dataclass(frozen=True)
+class Framed:
+    """A frame as a step asks for it, and as the scan box will do it."""
+
+    requested: Frame
+    commanded: Frame
+
+
+def settled(command: Callable[[Frame], Frame], frame: Frame, dwell: Dwell) -> Framed:
+    """The frame with the dwell that its commanded pitch asks for; `frame` says the rest."""
+    requested = replace(frame, dwell=dwell(command(frame).pitch))
+    return Framed(requested, command(requested))
 
 
 def look_through(steps: Sequence[Planned], plan: Plan, margin: float) -> tuple[list[StepPlan], list[Finding]]:

@@ -24,27 +24,32 @@ from drivers.links.address import open_link
 from drivers.rigfile import Calibration, DeviceEntry, RigFile
 from drivers.scan import Scan
 from drivers.scan_settings import ScanSettings
-from protocols.yamlfile import Located, YamlError, read_yaml
+from protocols.yamlfile import Located, Place, YamlError, read_yaml
 from simulators.cryostat_server import CryostatServer
 from simulators.eds_server import EdsServer
-from simulators.sample import load_sample
+from simulators.sample import SampleError, load_sample
 from simulators.scan_server import ScanServer
 from simulators.world import World
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A driver a rig file may name: its class, the limits that follow from its settings, and the box's simulation."""
+    """A driver a rig file may name: its class, the limits that follow from its settings, and the box's simulation.
+
+    output, input: the sockets for trigger cables on the box.
+    """
 
     driver: type[Cryostat] | type[Scan] | type[Eds]
     ranges: Callable[[Any], dict[str, Range]]
     server: Callable[[World], Peer]
+    output: str | None = None
+    input: str | None = None
 
 
 KINDS = {
     "lakeshore": Kind(Cryostat, cryostat.ranges, CryostatServer),
-    "open-beam-interface": Kind(Scan, scan.ranges, ScanServer),
-    "amptek-dp5": Kind(Eds, eds.ranges, EdsServer),
+    "open-beam-interface": Kind(Scan, scan.ranges, ScanServer, output="unblanked"),
+    "amptek-dp5": Kind(Eds, eds.ranges, EdsServer, input="sync"),
 }
 D = TypeVar("D", Cryostat, Scan, Eds)
 S = TypeVar("S", bound=BaseModel)
@@ -151,17 +156,17 @@ def read_rig(text: str, name: str) -> RigText:
     """Check a rig file's text; raises RigFileError with the line of each fault."""
     try:
         located = read_yaml(text)
-        return RigText(RigFile.model_validate(located.content, context={"typed": True}), text, name, located)
+        rig = RigText(RigFile.model_validate(located.content, context={"typed": True}), text, name, located)
     except YamlError as error:
         raise RigFileError(f"rig {name} {error}") from None
     except ValidationError as error:
-        raise RigFileError(
-            "\n".join(
-                f"rig {name} {located.at(p['loc'])}: {'.'.join(map(str, p['loc']))}: "
-                f"{p['msg'].removeprefix('Value error, ')}"
-                for p in error.errors()
-            )
-        ) from None
+        raise RigFileError("\n".join(f"rig {name} {line}" for line in _plain(error, located, ()))) from None
+    for device, entry in rig.model.devices.items():
+        _settings(rig, device, entry, _kind(rig, device, entry).driver.Settings)
+    for number, wire in enumerate(rig.model.wiring):
+        _see_socket(rig, ("wiring", number, "from"), wire.source, lambda kind: kind.output)
+        _see_socket(rig, ("wiring", number, "to"), wire.to, lambda kind: kind.input)
+    return rig
 
 
 def shipped_rigs() -> list[str]:
@@ -199,7 +204,7 @@ def open_rig(
 
     try:
         for name, entry in sorted(rig.model.devices.items(), key=_beam_first):
-            opened.devices[name] = _open_device(rig, name, entry, opened, between_transactions)
+            _open_device(rig, name, entry, opened, between_transactions)
     except BaseException:
         opened.make_safe()
         opened.close()
@@ -233,9 +238,13 @@ def _beam_first(item: tuple[str, DeviceEntry]) -> bool:
 def _world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:
     simulation = rig.model.simulation
     assert simulation is not None
-    shipped = Path(str(files("simulators") / "samples" / f"{simulation.sample}.yaml"))
+    try:
+        body = load_sample(sample or simulation.sample)
+    except SampleError as error:
+        where = f"rig {rig.name} {rig.located.at(('simulation', 'sample'))}: " if sample is None else ""
+        raise RigFileError(f"{where}{error}") from None
     return World(
-        load_sample(sample or shipped),
+        body,
         seed=seed,
         clock=clock,
         optics=rig.model.optics,
@@ -246,11 +255,8 @@ def _world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:
     )
 
 
-def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, wait: Wait) -> Cryostat | Scan | Eds:
-    kind = KINDS.get(entry.driver)
-    if kind is None:
-        where = rig.located.at(("devices", name, "driver"))
-        raise RigFileError(f'rig {rig.name} {where}: there is no driver "{entry.driver}". Drivers: {", ".join(KINDS)}.')
+def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, wait: Wait) -> None:
+    kind = _kind(rig, name, entry)
     settings: Any = _settings(rig, name, entry, kind.driver.Settings)
     limits = {
         quantity: replace(
@@ -261,21 +267,43 @@ def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, wait:
     link = _link(name, entry, kind, opened)
     opened.links.append(link)
     device = kind.driver(link, settings, limits=Limits(limits), guard=opened.interlocks.guard, wait=wait, name=name)
+    opened.devices[name] = device  # one that fails to open is made safe with the others
     try:
         device.open()
     except RigError as error:
         raise error.at(name, "open") from None
-    return device
+
+
+def _kind(rig: RigText, name: str, entry: DeviceEntry) -> Kind:
+    if entry.driver not in KINDS:
+        where = rig.located.at(("devices", name, "driver"))
+        raise RigFileError(f'rig {rig.name} {where}: there is no driver "{entry.driver}". Drivers: {", ".join(KINDS)}.')
+    return KINDS[entry.driver]
+
+
+def _see_socket(rig: RigText, place: Place, end: str, socket: Callable[[Kind], str | None]) -> None:
+    device, _, named = end.partition(".")
+    if named != (has := socket(_kind(rig, device, rig.model.devices[device]))):
+        known = f"it is {device}.{has}" if has else "the device has none"
+        raise RigFileError(f'rig {rig.name} {rig.located.at(place)}: "{end}" is no {place[-1]} socket; {known}')
 
 
 def _settings(rig: RigText, name: str, entry: DeviceEntry, model: type[S]) -> S:
     try:
         return model.model_validate(entry.settings, context={"typed": True})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = rig.located.at(("devices", name, "settings", *first["loc"]))
-        what = first["msg"].removeprefix("Value error, ")
-        raise RigFileError(f"rig {rig.name} {where}: {'.'.join(map(str, first['loc']))}: {what}") from None
+        lines = _plain(error, rig.located, ("devices", name, "settings"))
+        raise RigFileError("\n".join(f"rig {rig.name} {line}" for line in lines)) from None
+
+
+def _plain(error: ValidationError, located: Located, prefix: Place) -> list[str]:
+    """`line L, column C: KEY: what` for each fault."""
+    lines = []
+    for problem in error.errors():
+        place = (*problem["loc"], *getattr(problem.get("ctx", {}).get("error"), "at", ()))
+        key = f"{'.'.join(map(str, place))}: " if place else ""
+        lines.append(f"{located.at((*prefix, *place))}: {key}{problem['msg'].removeprefix('Value error, ')}")
+    return lines
 
 
 def _link(name: str, entry: DeviceEntry, kind: Kind, opened: Rig) -> Link:

@@ -14,13 +14,12 @@ from acquisition.analysis.registration import register
 from acquisition.datafile import DataFile, EventWriter, ImageWriter, PassRecord, open_record, rescue
 from acquisition.engine import Result
 from drivers.eds import Events, dead_fraction
-from drivers.ticket import Frame
 from physics.dose import E_PER_A2, dwell_for
 from physics.xray_detector import fwhm
 from physics.xrays import lines
 from protocols.bench import StepRun
 from protocols.outlook import StepError
-from protocols.plan import Dwell
+from protocols.plan import Dwell, Framed
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot
 
 ANY_BEAM = 200e3  # eV; which elements have lines does not hang on the energy of the beam
@@ -77,14 +76,14 @@ class MapTaker:
         """Deliver, file and sum up; raises BudgetError before the first pass when the whole map does not fit."""
         run, mapping = self._run, self._mapping
         frame = self._frame()
-        run.require(mapping.area, frame, mapping.passes - self._first)
+        run.require(mapping.area, frame.commanded, mapping.passes - self._first)
         earlier = run.earlier_files() if self._first else []
         name, file = run.new_file(title)
         with file:
             image = dark_field(file, run, f"dark field during the {title}", frame, passes=mapping.passes)
             events = file.events(
-                frame=frame,
-                requested=frame,
+                frame=frame.commanded,
+                requested=frame.requested,
                 passes=mapping.passes,
                 channels=self._eds.settings.channels,
                 ev_per_channel=self._eds.settings.ev_per_channel,
@@ -105,7 +104,7 @@ class MapTaker:
 
     def _pass(self, index: int, file: DataFile, image: ImageWriter, events: EventWriter) -> None:
         run, mapping, eds = self._run, self._mapping, self._eds
-        frame = self._frame()
+        frame = self._frame().commanded
         ticket = run.reserve(mapping.area, frame, index)
         run.progress(index / mapping.passes, f"pass {index + 1} of {mapping.passes}", mapping.area)
         eds.arm(ticket.exposure_id)
@@ -130,6 +129,7 @@ class MapTaker:
             **self._follow(shot),
         )
         file.pass_done(record)
+        run.log_temperature(file)
         self._records.append(record)
         run.note("pass", index=index, exposure_id=ticket.exposure_id, valid=valid)
 
@@ -138,12 +138,12 @@ class MapTaker:
         if self._reference is None:
             self._reference = shot.image
             return {}
-        shift = register(self._reference, shot.image, self._frame().pitch)
+        shift = register(self._reference, shot.image, self._frame().commanded.pitch)
         if shift.accepted and self._mapping.follow:
             self._run.sighted((shift.dx, shift.dy))
         return {"drift": (shift.dx, shift.dy), "drift_score": shift.score}
 
-    def _frame(self) -> Frame:
+    def _frame(self) -> Framed:
         mapping = self._mapping
         dwell = mapping.dwell(self._run.ledger.belief.current)
         return self._run.frame(mapping.area, mapping.size, mapping.pixels, dwell)

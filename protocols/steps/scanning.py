@@ -6,12 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from acquisition.analysis.sharpness import sharpness
 from acquisition.engine import Result
-from drivers.ticket import Frame
 from physics.dose import E_PER_A2, dwell_for
 from physics.quantities import Fluence, Metres, Seconds
 from protocols.bench import StepRun
 from protocols.outlook import Exposure, Outlook, PostconditionError
-from protocols.plan import Dwell, Plan
+from protocols.plan import Dwell, Framed, Plan
 from protocols.steps.base import Positive, Step
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot, square
 
@@ -81,11 +80,11 @@ class Focus(Step):
         current = run.ledger.belief.current
         frame = run.frame(area, square(self.field, self.pixels), self.pixels, self._dwell(current))
         name, shot, facts = single_image(run, area, frame, f"focus on {area}")
-        electrons = run.rig.scan.electrons(shot.image, frame.dwell)
-        finest = 4.0 * max(frame.pitch)
+        electrons = run.rig.scan.electrons(shot.image, frame.commanded.dwell)
+        finest = 4.0 * max(frame.commanded.pitch)
         if not electrons.mean() > 0.0:
             raise PostconditionError(f'focus: the frame on area "{area}" is dark. Is the beam on, and the column open?')
-        seen = sharpness(electrons, frame.pitch, counts_per_electron=1.0, detail=(finest, self.field / 2))
+        seen = sharpness(electrons, frame.commanded.pitch, counts_per_electron=1.0, detail=(finest, self.field / 2))
         if not seen.value > SURE * seen.error:
             raise PostconditionError(
                 f'focus: nothing but noise is seen on area "{area}" (sharpness {seen.value:.2e} +- {seen.error:.1e}). '
@@ -97,9 +96,9 @@ class Focus(Step):
         return lambda pitch: dwell_for(self.dose, current, *pitch)
 
 
-def single_image(run: StepRun, area: str, frame: Frame, title: str) -> tuple[str, Shot, dict[str, Any]]:
+def single_image(run: StepRun, area: str, frame: Framed, title: str) -> tuple[str, Shot, dict[str, Any]]:
     """Expose one frame into a file of its own; its name, the shot, and what it cost."""
-    ticket = run.reserve(area, frame, 0)
+    ticket = run.reserve(area, frame.commanded, 0)
     name, file = run.new_file(title)
     with file:
         writer = dark_field(file, run, title, frame, passes=1)
@@ -107,6 +106,7 @@ def single_image(run: StepRun, area: str, frame: Frame, title: str) -> tuple[str
         run.progress(0.0, title, area)
         shot = shoot(run, ticket, 0, writer)
         file.pass_done(shot.record)
+        run.log_temperature(file)
         facts = {
             "area": area,
             "planned_e_per_A2": round(shot.record.fluence_planned / E_PER_A2, 4),

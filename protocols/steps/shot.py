@@ -12,8 +12,9 @@ from pydantic import Field
 
 from acquisition.datafile import DataFile, ImageWriter, PassRecord
 from acquisition.exposure import expose
-from drivers.ticket import Frame, Ticket
+from drivers.ticket import Ticket
 from protocols.bench import StepRun
+from protocols.plan import Framed
 
 Side = Annotated[int, Field(ge=1, le=16384)]
 Pixels = tuple[Side, Side]
@@ -33,16 +34,16 @@ def square(field: float, pixels: Pixels) -> tuple[float, float]:
     return field, field * pixels[1] / pixels[0]
 
 
-def dark_field(file: DataFile, run: StepRun, title: str, frame: Frame, *, passes: int) -> ImageWriter:
+def dark_field(file: DataFile, run: StepRun, title: str, frame: Framed, *, passes: int) -> ImageWriter:
     """The dataset of a dark-field image, or of a stack of `passes`."""
     return file.image(
         "dark_field",
         title=title,
-        frame=frame,
-        requested=frame,
+        frame=frame.commanded,
+        requested=frame.requested,
         passes=passes,
         detector="DF",
-        counts_per_electron=run.rig.scan.gain(frame.dwell),
+        counts_per_electron=run.rig.scan.gain(frame.commanded.dwell),
     )
 
 
