@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,14 @@ class Strict(BaseModel):
     """A model that knows all its keys and never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Misplaced(ValueError):
+    """A fault between several keys, with the place of the one to point at."""
+
+    def __init__(self, what: str, *at: str | int) -> None:
+        super().__init__(what)
+        self.at = at
 
 
 class DeviceEntry(Strict):
@@ -31,14 +40,20 @@ class Optics(Strict):
     dark_field: inner and outer collection half-angle.  elevation, azimuth: of the EDS detector seen from the sample.
     """
 
-    beam_energy: ElectronVolts
-    convergence: Radians
+    beam_energy: Annotated[ElectronVolts, Field(gt=0.0)]
+    convergence: Annotated[Radians, Field(gt=0.0)]
     probe_fwhm: Annotated[Metres, Field(gt=0.0)]
     dark_field: tuple[Radians, Radians]
-    eds_solid_angle: Steradians
-    eds_elevation: Radians
+    eds_solid_angle: Annotated[Steradians, Field(gt=0.0, le=4 * math.pi)]
+    eds_elevation: Annotated[Radians, Field(ge=-math.pi / 2, le=math.pi / 2)]
     eds_azimuth: Radians
-    eds_fwhm_mn: ElectronVolts
+    eds_fwhm_mn: Annotated[ElectronVolts, Field(gt=0.0)]
+
+    @model_validator(mode="after")
+    def _ring(self) -> Optics:
+        if not 0.0 <= self.dark_field[0] < self.dark_field[1]:
+            raise Misplaced("the inner angle of the dark field comes first", "dark_field")
+        return self
 
 
 class Calibration(Strict):
@@ -117,15 +132,27 @@ class RigFile(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> RigFile:
-        links = [entry.link.startswith("sim:") for entry in self.devices.values()]
-        if any(links) and not all(links):
-            raise ValueError("some links are sim: and some are real; one sample cannot be in both")
-        if all(links) and self.simulation is None:
+        links = {name: entry.link for name, entry in self.devices.items()}
+        real = [name for name, link in links.items() if not link.startswith("sim:")]
+        if real and len(real) < len(links):
+            raise Misplaced(
+                "some links are sim: and some are real; one sample cannot be in both", "devices", real[0], "link"
+            )
+        if not real and self.simulation is None:
             raise ValueError("a rig of sim: links needs `simulation: {sample: ..., hidden_errors: ...}`")
-        if not all(links) and self.simulation is not None:
-            raise ValueError("`simulation` belongs to a rig whose links are all sim:")
-        for wire in self.wiring:
-            for end in (wire.source, wire.to):
+        if real and self.simulation is not None:
+            raise Misplaced("`simulation` belongs to a rig whose links are all sim:", "simulation")
+        for name, link in links.items():
+            if not real and link != f"sim:{name}":
+                raise Misplaced(f"the simulated box of this device is sim:{name}", "devices", name, "link")
+        for station, stage in self.sample_stage.items():
+            if stage not in self.devices:
+                raise Misplaced(f'the rig has no device "{stage}"', "sample_stage", station)
+        for calibration in ("beam_current", "scan_scale"):
+            if real and getattr(self.calibrations, calibration).taken == "at opening":
+                raise Misplaced("of a real rig a calibration has a date", "calibrations", calibration, "taken")
+        for number, wire in enumerate(self.wiring):
+            for key, end in (("from", wire.source), ("to", wire.to)):
                 if end.partition(".")[0] not in self.devices:
-                    raise ValueError(f'wiring names "{end}", but the rig has no device of that name')
+                    raise Misplaced(f'names "{end}", but the rig has no device of that name', "wiring", number, key)
         return self

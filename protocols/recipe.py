@@ -15,7 +15,7 @@ from acquisition.engine import Run
 from protocols.heading import Heading, Recipe
 from protocols.steps.base import Step
 from protocols.steps.registry import STEPS
-from protocols.yamlfile import Located, YamlError, read_yaml
+from protocols.yamlfile import Located, YamlError, read_yaml, text_of
 
 T = TypeVar("T")
 
@@ -50,11 +50,9 @@ def load_recipe(name: str) -> Recipe:
     if not path.is_file():
         raise RecipeError(f'recipe "{name}" is neither a file nor shipped. Shipped: {", ".join(shipped())}.')
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].split(b"\n")
-        place = f"line {len(before)}, column {len(before[-1]) + 1}"
-        raise RecipeError(f"recipe {path.name} {place}: is not text in UTF-8.") from None
+        text = text_of(path)
+    except YamlError as error:
+        raise RecipeError(f"recipe {path.name} {error}") from None
     return _from_python(path, text) if path.suffix == ".py" else _from_yaml(path.name, text)
 
 

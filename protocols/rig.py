@@ -24,7 +24,7 @@ from drivers.links.address import open_link
 from drivers.rigfile import Calibration, DeviceEntry, RigFile
 from drivers.scan import Scan
 from drivers.scan_settings import ScanSettings
-from protocols.yamlfile import Located, Place, YamlError, read_yaml
+from protocols.yamlfile import Located, Place, YamlError, read_yaml, text_of
 from simulators.cryostat_server import CryostatServer
 from simulators.eds_server import EdsServer
 from simulators.sample import SampleError, load_sample
@@ -149,7 +149,10 @@ def load_rig(name: str) -> RigText:
         path = Path(name)
     if not path.is_file():
         raise RigFileError(f'rig "{name}" is neither a file nor shipped. Shipped: {", ".join(shipped_rigs())}.')
-    return read_rig(path.read_text(encoding="utf-8"), path.name)
+    try:
+        return read_rig(text_of(path), path.name)
+    except YamlError as error:
+        raise RigFileError(f"rig {path.name} {error}") from None
 
 
 def read_rig(text: str, name: str) -> RigText:
@@ -284,8 +287,9 @@ def _kind(rig: RigText, name: str, entry: DeviceEntry) -> Kind:
 def _see_socket(rig: RigText, place: Place, end: str, socket: Callable[[Kind], str | None]) -> None:
     device, _, named = end.partition(".")
     if named != (has := socket(_kind(rig, device, rig.model.devices[device]))):
-        known = f"it is {device}.{has}" if has else "the device has none"
-        raise RigFileError(f'rig {rig.name} {rig.located.at(place)}: "{end}" is no {place[-1]} socket; {known}')
+        known = f"there is {device}.{has}" if has else f"{device} has none"
+        direction = "output" if place[-1] == "from" else "input"
+        raise RigFileError(f'rig {rig.name} {rig.located.at(place)}: "{end}" is no trigger {direction}; {known}')
 
 
 def _settings(rig: RigText, name: str, entry: DeviceEntry, model: type[S]) -> S:

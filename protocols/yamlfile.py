@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -64,6 +65,16 @@ class Located:
                 break
             node = node[part]
         return f"line {line + 1}, column {column + 1}"
+
+
+def text_of(path: Path) -> str:
+    """The text of a file; raises YamlError where it is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].split(b"\n")
+        place = f"line {len(before)}, column {len(before[-1]) + 1}"
+        raise YamlError(f"{place}: is not text in UTF-8") from None
 
 
 def read_yaml(text: str) -> Located:
