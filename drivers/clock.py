@@ -45,16 +45,21 @@ class RealClock:
     """Wall time, optionally `speed` times as fast for simulated devices on real ports."""
 
     def __init__(self, speed: float = 1.0, started: datetime | None = None) -> None:
-        """started: the date from which seconds are counted, for a run that is gone on with; now where left out."""
+        """started: the date from which seconds are counted, for a run that is gone on with; now where left out.
+
+        The time between is counted as it passed.
+        """
         if not 0.0 < speed < 1e6:
             raise ValueError(f"clock speed {speed} must lie between 0 and 1e6")
         self.speed = speed
         # never set back, and much finer than `monotonic` on Windows (16 ms before Python 3.13)
         self._zero = time.perf_counter()
-        self._started = datetime.now(UTC)
+        today = datetime.now(UTC)
+        self._started = started or today
+        self._before = max((today - self._started).total_seconds(), 0.0)
 
     def now(self) -> float:
-        return (time.perf_counter() - self._zero) * self.speed
+        return self._before + (time.perf_counter() - self._zero) * self.speed
 
     def sleep(self, seconds: float) -> None:
         if not 0.0 <= seconds < math.inf:

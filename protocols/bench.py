@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from acquisition.budget import Aim
 from acquisition.chain import Chain, Entry
 from acquisition.control import RunControl, Trip
 from acquisition.datafile import About, DataFile
@@ -169,17 +170,14 @@ class StepRun:
 
     def require(self, area: str, frame: Frame, passes: int) -> None:
         """Refuse now what would not fit the budget later; raises BudgetError."""
-        aim = self.tracker.aim(self._now())
+        aim = self._aim()
         self.ledger.require(area, frame, aim, passes=passes, step=self.execution.step.do)
 
     def reserve(self, area: str, frame: Frame, index: int) -> Ticket:
         """A ticket for one pass."""
         attempt = self._bench.attempts[self.execution.ordinal]
         exposure = f"{self._bench.run_id[:8]}-{self.execution.ordinal:04d}-{attempt}-{index:04d}"
-        aim = self.tracker.aim(self._now())
-        if not self._exposed_before():
-            self.tracker.first_light(self._now())
-        ticket = self.ledger.reserve(area, frame, aim, exposure, step=self.execution.step.do)
+        ticket = self.ledger.reserve(area, frame, self._aim(), exposure, step=self.execution.step.do)
         for notice in self.ledger.notices():
             self.progress(0.0, f"note: {notice}", area)
         return ticket
@@ -256,8 +254,10 @@ class StepRun:
             stage_temperature=rig.cryostat.temperature(),
         )
 
-    def _exposed_before(self) -> bool:
-        return any(entry["kind"] == "reserve" for entry in self._bench.journal.entries)
+    def _aim(self) -> Aim:
+        if not self.entries("reserve"):
+            self.tracker.first_light(self._now())
+        return self.tracker.aim(self._now())
 
     def _now(self) -> float:
         return round(self.rig.clock.now(), 6)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from acquisition.budget import Area, BeamBelief, Books
-from acquisition.chain import Chain, Entry, read_chain
+from acquisition.chain import Chain, ChainError, Entry, read_chain
 from acquisition.control import RunControl, State
-from acquisition.datafile import open_record, rescue, write_index
+from acquisition.datafile import DataFileError, open_record, rescue, write_index
 from acquisition.dosemap import Rectangle
 from acquisition.engine import Decision, Engine
 from acquisition.exposure import Tracker
@@ -67,7 +67,8 @@ class Watching:
 def begin(job: Job) -> None:
     """Make the run folder with recipe, rig and sample as they are; raises RunError when it exists already."""
     folder = job.folder
-    if (folder / "journal.jsonl").exists():
+    journal = folder / "journal.jsonl"
+    if journal.exists() and read_chain(journal):
         raise RunError(f"{folder} holds a run already. Choose another --out, or `cryolift resume {folder}`.")
     folder.mkdir(parents=True, exist_ok=True)
     suffix = "py" if job.recipe.steps is None else "yaml"
@@ -81,8 +82,7 @@ def begin(job: Job) -> None:
 
 def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | None = None) -> State:
     """Do or go on with a run that was begun; what fails is journalled, the rig made safe, and the error raised."""
-    with _only_one(job.folder), _journal(job) as journal:
-        run = next(e for e in journal.entries if e["kind"] == "run")
+    with _only_one(job.folder), _journal(job) as journal, _passport(job) as passport:
         clock = _clock(job.rig.model, journal.entries)
         abort = AbortFlag()
         control = RunControl(
@@ -93,45 +93,58 @@ def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | 
             changed=lambda state, why: _changed(journal, clock, watching, state, why),
             tick=watching.tick,
         )
-        began, state = wall_seconds(), State.FAILED
-        rig = open_rig(
-            job.rig,
-            clock=clock,
-            abort=abort,
-            wait=control.wait,
-            latched=lambda: (job.folder / "control" / "latched").exists(),
-            seed=job.seed,
-            sample=job.sample,
-            remembered=job.folder / WORLD,
-        )
-        passport = Chain(passport_path(rig.file, job.recipe.heading.sample, job.folder))
+        ledger = _ledger(job, passport, journal, clock)
+        began = wall_seconds()
         try:
-            bench = _bench(job, rig, control, journal, passport, run, watching)
-            engine = Engine(
-                journal,
-                control,
-                perform=bench.perform,
-                make_safe=rig.make_safe,
-                prepare=bench.prepare,
+            rig = open_rig(
+                job.rig,
+                clock=clock,
+                abort=abort,
+                wait=control.wait,
+                latched=lambda: (job.folder / "control" / "latched").exists(),
                 seed=job.seed,
-                decision=decision,
+                sample=job.sample,
+                remembered=job.folder / WORLD,
             )
-            watching.opened(bench)
-            with _ctrl_c(control):
-                try:
-                    state = engine.run(job.recipe.function)
-                finally:
-                    state = control.state
-                    if state is State.LATCHED:
-                        (job.folder / "control" / "latched").touch()
-        finally:
-            journal.append(
-                "end", t=round(clock.now(), 6), status=STATUS.get(state, "failed"), wall_seconds=wall_seconds() - began
-            )
-            rig.close()
-            passport.close()
-            conclude(job, bench.ledger, journal.entries)
-    return state
+            try:
+                bench = _bench(job, rig, control, journal, ledger, watching)
+                engine = Engine(
+                    journal,
+                    control,
+                    perform=bench.perform,
+                    make_safe=rig.make_safe,
+                    prepare=bench.prepare,
+                    seed=job.seed,
+                    decision=decision,
+                )
+                watching.opened(bench)
+                with _ctrl_c(control):
+                    engine.run(job.recipe.function)
+            finally:
+                rig.close()
+        except BaseException as error:
+            with suppress(ChainError, DataFileError, OSError):  # of two failures the first is told
+                if control.state is State.IDLE:
+                    control.to(State.FAILED, f"{type(error).__name__}: {error}")
+                _end(job, ledger, journal, control, wall_seconds() - began)
+            raise
+        _end(job, ledger, journal, control, wall_seconds() - began)
+    return control.state
+
+
+def is_running(folder: Path) -> bool:
+    """True while a process runs this folder."""
+    lock = FileLock(folder / "lock")
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _end(job: Job, ledger: Ledger, journal: Chain, control: RunControl, wall: float) -> None:
+    journal.append("end", t=_seconds(control.clock), status=STATUS.get(control.state, "failed"), wall_seconds=wall)
+    conclude(job, ledger, journal.entries)
 
 
 def conclude(job: Job, ledger: Ledger, entries: list[Entry]) -> None:
@@ -145,8 +158,9 @@ def conclude(job: Job, ledger: Ledger, entries: list[Entry]) -> None:
             rescue(path)
     steps = [e for e in entries if e["kind"] in ("step", "result")]
     dose = [e for e in entries if e["kind"] in ("reserve", "settle")]
-    run = next(e for e in entries if e["kind"] == "run")
-    write_index(job.folder, run=run, steps=steps, dose=dose, recipe_text=job.recipe.text, results=results)
+    write_index(
+        job.folder, run=_run_entry(entries), steps=steps, dose=dose, recipe_text=job.recipe.text, results=results
+    )
 
 
 def planned(job: Job) -> list[StepPlan]:
@@ -212,23 +226,27 @@ def belief_of(rig: RigText) -> BeamBelief:
     )
 
 
-def _bench(
-    job: Job, rig: Rig, control: RunControl, journal: Chain, passport: Chain, run: Entry, watching: Watching
-) -> Bench:
-    places = places_of(job.recipe, rig.file)
-
+def _ledger(job: Job, passport: Chain, journal: Chain, clock: Clock) -> Ledger:
     def note(kind: str, entry: Entry) -> None:
         facts = {key: value for key, value in entry.items() if key not in ("seq", "kind", "prev")}
-        journal.append(kind, t=round(rig.clock.now(), 6), **facts)
+        journal.append(kind, t=_seconds(clock), **facts)
 
-    calibrations = rig.file.calibrations
+    areas = ledger_areas(job.recipe, places_of(job.recipe, job.rig.model))
+    return Ledger(passport, areas, belief_of(job.rig), note)
+
+
+def _bench(job: Job, rig: Rig, control: RunControl, journal: Chain, ledger: Ledger, watching: Watching) -> Bench:
+    calibrations, run = rig.file.calibrations, _run_entry(journal.entries)
     tracker = Tracker(position=calibrations.position, drift=calibrations.drift_per_hour / 3600.0, now=rig.clock.now())
+    exposed = [entry for entry in journal.entries if entry["kind"] == "reserve"]
+    if exposed:
+        tracker.first_light(exposed[0]["t"])
     for entry in journal.entries:
         if entry["kind"] == "sighted":
             tracker.recall(tuple(entry["offset"]), entry["t"])
     bench = Bench(
         rig=rig,
-        ledger=Ledger(passport, ledger_areas(job.recipe, places), belief_of(job.rig), note),
+        ledger=ledger,
         control=control,
         journal=journal,
         tracker=tracker,
@@ -236,12 +254,21 @@ def _bench(
         recipe=job.recipe,
         run_id=run["run_id"],
         begun=datetime.fromisoformat(run["begun"]),
-        places=places,
+        places=places_of(job.recipe, rig.file),
         report=watching.progress,
         remember=lambda: rig.world.save(job.folder / WORLD) if rig.world is not None else None,
     )
     control.watch("cryostat", COLD_LOOK, bench.look_at_stage)
     return bench
+
+
+@contextmanager
+def _passport(job: Job) -> Iterator[Chain]:
+    passport = Chain(passport_path(job.rig.model, job.recipe.heading.sample, job.folder))
+    try:
+        yield passport
+    finally:
+        passport.close()
 
 
 @contextmanager
@@ -272,13 +299,22 @@ def _journal(job: Job) -> Iterator[Chain]:
 
 
 def _clock(rig: RigFile, entries: list[Entry]) -> Clock:
-    begun = datetime.fromisoformat(next(e["begun"] for e in entries if e["kind"] == "run"))
+    begun = datetime.fromisoformat(_run_entry(entries)["begun"])
     last = max((e["t"] for e in entries if "t" in e), default=0.0)
     return VirtualClock(begun, last) if rig.simulated else RealClock(started=begun)
 
 
+def _run_entry(entries: Sequence[Entry]) -> Entry:
+    return next(e for e in entries if e["kind"] == "run")
+
+
+def _seconds(clock: Clock) -> float:
+    """Rig time as the journal has it, to the microsecond."""
+    return round(clock.now(), 6)
+
+
 def _changed(journal: Chain, clock: Clock, watching: Watching, state: State, why: str) -> None:
-    journal.append("state", t=round(clock.now(), 6), state=state, why=why)
+    journal.append("state", t=_seconds(clock), state=state, why=why)
     watching.state(state, why)
 
 
