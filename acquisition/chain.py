@@ -87,7 +87,7 @@ class Chain:
             os.fsync(self._file.fileno())
         except OSError:
             try:
-                self._file.truncate(self._size)
+                os.ftruncate(self._file.fileno(), self._size)
             except OSError:
                 self._file.close()  # nothing may follow a line of which only a part may be there
             raise

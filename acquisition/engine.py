@@ -21,8 +21,11 @@ Result = dict[str, Any]
 class Step(Protocol):
     """One thing to do: its name, its parameters in SI, and whether it may never be done twice."""
 
-    do: str
     once: ClassVar[bool]
+
+    @property
+    def do(self) -> str:
+        """The name."""
 
     def parameters(self) -> dict[str, Any]:
         """Every parameter as plain SI numbers and text."""

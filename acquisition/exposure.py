@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from acquisition.budget import Aim
 from acquisition.control import RunControl
 from acquisition.ledger import Ledger
+from drivers.errors import DeviceError
 from drivers.ticket import Frame, Ticket
 
 LISTEN = 0.05  # s; the longest bounded read of one listener, short enough for the EDS's buffer
@@ -51,7 +52,7 @@ def expose(
 
     pixels: called with the index of the first pixel and the new ones.  listeners: bounded reads of the devices that
     hear the frame.  A frame is finite and cannot be cut short in the box, so a pause waits for its end; whatever is
-    raised leaves the ticket unsettled, and it counts in full.
+    raised leaves the ticket unsettled, and it counts in full.  Raises DeviceError when pixels are missing.
     """
     clock = control.clock
     began, got = clock.now(), 0
@@ -67,6 +68,9 @@ def expose(
     rest = beam.read(0.0)
     if rest.size:
         pixels(got, rest)
+        got += rest.size
+    if got != ticket.frame.count:
+        raise DeviceError(f"brought {got} pixels of the {ticket.frame.count} of exposure {ticket.exposure_id}")
     return Delivered(ledger.settle(ticket), clock.now() - began)
 
 

@@ -23,13 +23,14 @@ def gather(entries: Sequence[Entry], books: Books) -> dict[str, Any]:
     """
     run = next(e for e in entries if e["kind"] == "run")
     ends = [e for e in entries if e["kind"] == "end"]
+    last = next((e for e in reversed(entries) if e["kind"] in ("end", "resumed")), run)
     reported: dict[str, Any] = {}
     for entry in entries:
         if entry["kind"] == "result":
             reported.update(entry["result"].get("report", {}))
     return {
         "schema": 1,
-        "status": ends[-1]["status"] if ends else "failed",
+        "status": last.get("status", "failed"),
         "recipe": {"name": run["recipe"], "sha256": run["recipe_sha256"]},
         "rig": {"name": run["rig"], "simulated": run["simulated"]},
         "rig_seconds": round(max((e["t"] for e in entries if "t" in e), default=0.0), 3),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,9 @@ def of_dose(fluence: float, belief: BeamBelief = BELIEF, frame: Frame = FRAME) -
     return replace(frame, dwell=frame.dwell * fluence / belief.fluence(frame))
 
 
+Note = Callable[[str, Entry], None]
+
+
 class Notes(list[tuple[str, Entry]]):
     """What a run's journal was told."""
 
@@ -48,7 +51,7 @@ class Notes(list[tuple[str, Entry]]):
 
 @contextmanager
 def opened(
-    passport: Path, known: Mapping[str, Area] | None = None, belief: BeamBelief = BELIEF, notes: Notes | None = None
+    passport: Path, known: Mapping[str, Area] | None = None, belief: BeamBelief = BELIEF, notes: Note | None = None
 ) -> Iterator[Ledger]:
     """A ledger on a passport, which is closed at the end."""
     chain = Chain(passport)

@@ -11,13 +11,15 @@ from acquisition.chain import Chain, Entry
 from acquisition.control import RunControl, State
 from acquisition.engine import Decision, Engine, Execution, Recipe, Result
 from drivers.clock import Clock, VirtualClock
+from drivers.errors import LinkError
 from drivers.links import AbortFlag
 
 
 class Desk:
     """A run control, and everything it told: the states with their reasons, and how often it blanked.
 
-    on_state: called when the run enters a state, as somebody who watches would act.  journal: where states go.
+    on_state: called when the run enters a state, as somebody who watches would act.  dead_line: the beam cannot be
+    blanked.  journal: where states go.
     """
 
     def __init__(self, folder: Path, clock: Clock | None = None, journal: Chain | None = None) -> None:
@@ -26,6 +28,7 @@ class Desk:
         self.abort = AbortFlag()
         self.told: list[tuple[State, str]] = []
         self.blanked: list[State] = []
+        self.dead_line = False
         self.ticks = 0
         self.on_state: dict[State, Callable[[], None]] = {}
         self._journal = journal
@@ -47,6 +50,8 @@ class Desk:
         return self.control
 
     def _blank(self) -> None:
+        if self.dead_line:
+            raise LinkError("the line is dead")
         self.blanked.append(self.control.state)
 
     def _changed(self, state: State, why: str) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from pytest_mock import MockerFixture
 
 from acquisition.chain import ChainError, read_chain
-from acquisition.control import State, Trip
+from acquisition.control import State
 from acquisition.engine import Decision, Recipe, RecipeDiverged, Result, Run, TornStep, digest
-from drivers.errors import Aborted, InterlockError, LinkError, Refused
+from drivers.errors import LinkError, Refused
 from tests.acquisition.run_bench import Burn, Killed, Look, Process, Sample
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
@@ -49,7 +47,7 @@ def tear(process: Process, recipe: Recipe, at: int) -> None:
             raise Killed
         return {"done": True}
 
-    process.act = act  # type: ignore[assignment]
+    process.act = act
     with pytest.raises(Killed):
         process.run(recipe)
 
@@ -290,226 +288,3 @@ def test_the_answer_to_one_question_does_not_answer_another(process: Start) -> N
     first.run(lambda run: run.ask("Is it sharp?") and None)
     with pytest.raises(RecipeDiverged, match="no `ask` like this"):
         process().run(lambda run: run.ask("Weld now?") and None)
-
-
-# --- ways out
-
-
-def _raises(error: BaseException) -> Recipe:
-    def recipe(run: Run) -> None:
-        run.do(Look(1.0))
-        raise error
-
-    return recipe
-
-
-@pytest.mark.parametrize(
-    ("error", "state"),
-    [
-        (Aborted("Ctrl-C twice"), State.ABORTED),
-        (InterlockError("refused: the needle is in"), State.FAILED),
-        (LinkError("nothing came back"), State.FAILED),
-        (ZeroDivisionError("division by zero"), State.FAILED),
-        (KeyboardInterrupt(), State.FAILED),
-        (SystemExit(1), State.FAILED),
-        (TornStep("step 2"), State.TORN),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
-)
-def test_every_way_out_makes_the_rig_safe_writes_it_down_and_tells_the_state(
-    process: Start, error: BaseException, state: State
-) -> None:
-    first = process()
-    with pytest.raises(type(error)):
-        first.run(_raises(error))
-    safe, last = (e for e in first.journal.entries if e["kind"] == "safe" or e.get("state") == state)
-    assert first.safe == 1
-    assert safe["tried"] == ["scan: safe", "cryostat: FAILED: the line is dead"]
-    assert first.journal.entries[-1] == last
-    assert (first.state, first.desk.told[-1]) == (state, (state, last["why"]))
-    assert str(error) in last["why"]
-
-
-def test_a_run_that_fails_before_its_first_step_is_made_safe(process: Start) -> None:
-    first = process()
-
-    def prepare() -> None:
-        raise LinkError("the cryostat does not answer")
-
-    first.prepare = prepare
-    with pytest.raises(LinkError):
-        first.run(look_burn_look)
-    assert (first.state, first.safe) == (State.FAILED, 1)
-
-
-def test_an_aborted_run_says_why(process: Start) -> None:
-    first = process()
-
-    def recipe(run: Run) -> None:
-        first.desk.control.ask_abort("`cryolift abort`")
-        run.do(Look(1.0))
-
-    with pytest.raises(Aborted):
-        first.run(recipe)
-    assert first.desk.told[1:] == [(State.ABORTING, "`cryolift abort`"), (State.ABORTED, "`cryolift abort`.")]
-    assert first.sample.performed == []
-
-
-def test_a_pause_asked_for_during_a_step_comes_before_the_next_one(process: Start, sample: Sample) -> None:
-    first = process()
-    done_at_pause: list[list[int]] = []
-
-    def act(execution: object) -> Result:
-        if len(sample.performed) == 1:
-            first.desk.control.interrupt()
-        return {}
-
-    def paused() -> None:
-        done_at_pause.append(list(sample.ordinals))
-        first.desk.ask("continue")
-
-    first.act = act
-    first.desk.on_state[State.PAUSED] = paused
-    first.run(look_burn_look)
-    assert done_at_pause == [[1]]
-    assert sample.ordinals == [1, 2, 3]
-
-
-@pytest.mark.parametrize("swallowed", [False, True])
-def test_a_latched_run_ends_latched_whatever_the_recipe_does_with_it(
-    process: Start, sample: Sample, swallowed: bool
-) -> None:
-    first = process()
-    first.desk.control.watch("cryostat", 1.0, lambda: Trip("the stage is at 140.0 K", latch=True))
-
-    def recipe(run: Run) -> None:
-        with suppress(InterlockError if swallowed else ()):
-            run.do(Look(1.0))
-        with suppress(InterlockError if swallowed else ()):
-            run.do(Burn(2.0))
-        raise Aborted("enough")
-
-    with pytest.raises((InterlockError, Aborted)):
-        first.run(recipe)
-    assert (first.state, first.safe, sample.performed) == (State.LATCHED, 1, [])
-    assert first.kinds[-1] == "safe"
-    assert (first.desk.folder / "latched").exists()
-
-
-@pytest.mark.parametrize("error", [Aborted("enough"), LinkError("dead"), ZeroDivisionError(), None], ids=repr)
-@pytest.mark.parametrize("full_from", ["state", "step", "result", "safe", "end"])
-def test_a_full_disk_keeps_no_rig_from_being_made_safe(
-    process: Start, error: BaseException | None, full_from: str, mocker: MockerFixture
-) -> None:
-    first = process()
-    full = False
-
-    def before(seq: int, kind: str) -> None:
-        nonlocal full
-        full = full or kind == full_from or (full_from == "end" and first.safe > 0)
-        if full:
-            mocker.patch("os.fsync", side_effect=NO_SPACE)
-
-    def recipe(run: Run) -> None:
-        run.do(Look(1.0))
-        if error is not None:
-            raise error
-
-    first.journal.before = before
-    with pytest.raises(ChainError, match="No space left"):
-        first.run(recipe)
-    assert first.safe == 1
-    if full_from in ("state", "step", "result"):
-        assert first.state is State.FAILED
-    else:
-        ends = {Aborted: State.ABORTED, type(None): State.DONE}
-        assert first.state is ends.get(type(error), State.FAILED)
-
-
-# --- the crash matrix
-
-
-def whole_recipe(heard: list[object]) -> Recipe:
-    def recipe(run: Run) -> None:
-        heard.clear()
-        heard.extend([run.do(Look(1.0)), run.random(), run.do(Burn(2.0)), run.now(), run.do(Burn(3.0))])
-        run.note("all is said")
-
-    return recipe
-
-
-ENTRIES = 12  # of that recipe; the first test of the matrix counts them
-BURNS = (3, 5)
-
-
-def kill(process: Process, recipe: Recipe, entry: int, moment: str) -> None:
-    """Kill a process at a journal entry: before it, in the middle of writing it, or right after."""
-    gone = False
-
-    def before(seq: int, kind: str) -> None:
-        nonlocal gone
-        if seq == entry and moment == "torn":
-            with process.journal.path.open("ab") as file:
-                file.write(b'{"seq":%d,"kind":"' % seq)
-        gone = gone or (seq == entry and moment != "after")
-        if gone:
-            raise Killed
-
-    def after(seq: int, kind: str) -> None:
-        nonlocal gone
-        if seq == entry:
-            gone = True
-            raise Killed
-
-    process.journal.before, process.journal.after = before, after
-    with pytest.raises(Killed):
-        process.run(recipe)
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Process, list[object]]:
-    """A run of that recipe that nothing happened to, and what the recipe heard."""
-    process, heard = Process(tmp_path_factory.mktemp("unbroken"), Sample()), list[object]()
-    process.run(whole_recipe(heard))
-    return process, heard
-
-
-def test_the_matrix_knows_every_entry(unbroken: tuple[Process, list[object]]) -> None:
-    assert len(unbroken[0].journal.entries) == ENTRIES
-
-
-@pytest.mark.parametrize("moment", ["before", "torn", "after"])
-@pytest.mark.parametrize("entry", range(ENTRIES))
-def test_wherever_a_run_is_killed_nothing_that_burns_is_done_twice(
-    tmp_path: Path, entry: int, moment: str, unbroken: tuple[Process, list[object]]
-) -> None:
-    whole, expected = unbroken
-    folder, sample, heard = tmp_path / "run", Sample(), list[object]()
-    folder.mkdir()
-    kill(Process(folder, sample), whole_recipe(heard), entry, moment)
-    done_then = list(sample.ordinals)
-    second = Process(folder, sample)
-    try:
-        assert second.run(whole_recipe(heard)) is State.DONE
-    except TornStep as torn:
-        assert (second.state, sample.ordinals) == (State.TORN, done_then)
-        burn = BURNS[0] if entry <= 5 else BURNS[1]
-        assert f"step {burn} (burn)" in str(torn)
-        for decision in Decision:
-            decided(folder, tmp_path / decision, burn, decision, whole.results)
-    else:
-        assert [sample.times(burn) for burn in BURNS] == [1, 1]
-        assert second.results == whole.results
-        assert heard[1] == expected[1]
-        assert second.journal.entries == read_chain(second.journal.path)
-
-
-def decided(torn: Path, folder: Path, burn: int, decision: Decision, expected: dict[int, Result]) -> None:
-    """A person's decision on a torn run ends it: what burns is done as often as was decided, and no other."""
-    shutil.copytree(torn, folder)
-    sample = Sample()
-    process = Process(folder, sample)
-    assert process.run(whole_recipe([]), decision=(burn, decision)) is State.DONE
-    assert sample.times(burn) == (0 if decision is Decision.SKIP else 1)
-    assert all(sample.times(other) <= 1 for other in BURNS)
-    assert process.results == expected | ({burn: {"skipped": True}} if decision is Decision.SKIP else {})

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pytest_mock import MockerFixture
 
 from acquisition.budget import Aim, BeamBelief, Books, BudgetError
-from acquisition.chain import ChainError, read_chain
+from acquisition.chain import ChainError, Entry, read_chain
 from acquisition.dosemap import CELL, Rectangle
 from drivers.errors import LimitError, TicketError
 from drivers.ticket import Frame, Ticket
@@ -60,7 +60,8 @@ def test_what_passes_the_budget_is_refused_and_leaves_no_trace(passport: Path) -
         with pytest.raises(BudgetError, match=r'^eds_map would give area "interface"'):
             ledger.reserve("interface", of_dose(12000 * E_PER_A2), HERE, "r-1", step="eds_map")
         assert ledger.map.highest(WINDOW) == 0.0
-    assert read_chain(passport) == notes == []
+    assert read_chain(passport) == []
+    assert notes.kinds == []
 
 
 def test_a_reservation_that_a_full_disk_refused_hands_out_no_ticket(passport: Path, mocker: MockerFixture) -> None:
@@ -74,11 +75,10 @@ def test_a_reservation_that_a_full_disk_refused_hands_out_no_ticket(passport: Pa
 
 
 def test_a_reservation_that_the_journal_could_not_note_still_counts(passport: Path) -> None:
-    def full(_kind: str, _entry: object) -> None:
+    def full(_kind: str, _entry: Entry) -> None:
         raise ChainError("journal.jsonl: No space left on device")
 
-    with opened(passport) as ledger:
-        ledger._note = full
+    with opened(passport, notes=full) as ledger:
         with pytest.raises(ChainError):
             ledger.reserve("interface", FRAME, HERE, "r-1", step="stem_image")
         assert ledger.map.highest(WINDOW) == BELIEF.highest_fluence(FRAME)
