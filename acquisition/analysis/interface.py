@@ -17,9 +17,9 @@ _TEN_TO_NINETY = 2 * float(special.ndtri(0.9))
 class Interface:
     """A straight interface in a frame.
 
-    position: m from the middle of the frame along the normal, to half the step.  angle: rad, of the normal, which points
-    from dark to bright, to +x, towards +y (down).  width: m, 10-90 % of the step.  score: share of the variance of the
-    binned frame that the step explains, 0 to 1.  position_error, angle_error: standard uncertainties, m and rad.
+    position: m from the middle of the frame along the normal, to half the step.  angle: rad, of the normal, which
+    points from dark to bright, to +x, towards +y (down).  width: m, 10-90 % of the step.  score: share of the variance
+    of the binned frame that the step explains, 0 to 1.  position_error, angle_error: standard uncertainties, m and rad.
     """
 
     position: float
@@ -38,7 +38,8 @@ class Interface:
 def coordinates(shape: tuple[int, int], pitch: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return x of the columns and y of the rows, m from the middle of a frame of shape (rows, columns)."""
     rows, columns = shape
-    return (np.arange(columns) - (columns - 1) / 2) * pitch[0], (np.arange(rows) - (rows - 1) / 2) * pitch[1]
+    x, y = (step * np.linspace(-(n - 1) / 2, (n - 1) / 2, n) for n, step in zip((columns, rows), pitch, strict=True))
+    return x, y
 
 
 def find_interface(image: ArrayLike, pitch: tuple[float, float]) -> Interface:
@@ -75,7 +76,9 @@ def find_interface(image: ArrayLike, pitch: tuple[float, float]) -> Interface:
     fit = optimize.least_squares(lambda p: ((model(p) - blocks) * weight).ravel(), guess, bounds=bounds, x_scale="jac")
     p = fit.x
     residual = blocks - model(p)
-    score = float(np.clip(1 - np.sum((residual * weight) ** 2) / np.sum(((blocks - blocks.mean()) * weight) ** 2), 0, 1))
+    score = float(
+        np.clip(1 - np.sum((residual * weight) ** 2) / np.sum(((blocks - blocks.mean()) * weight) ** 2), 0, 1)
+    )
     spread = 2 * fit.cost / max(blocks.size - p.size, 1)
     errors = np.sqrt(np.maximum(np.diag(np.linalg.pinv(fit.jac.T @ fit.jac)) * spread, 0))
     position, angle = float(p[0] * unit), float(p[1])

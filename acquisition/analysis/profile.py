@@ -94,16 +94,16 @@ def profile(
         return np.asarray(strip.astype(np.int64) * bins + bin_)
 
     size = _STRIPS * bins
-    visits = np.zeros(size)
+    exposures = np.zeros(size, dtype=np.float64)
     for number, done in enumerate(pixels_done):
-        exposed = np.arange(done)
-        visits += np.bincount(cell(exposed, np.full(done, number)), minlength=size)
+        exposures += np.bincount(cell(np.arange(done), np.full(done, number)), minlength=size)
     place = cell(of_pixel, of_pass)
     worth = [fit.worth(element)[of_channel] for element in elements]
     counts = np.array([np.bincount(place, weights=w, minlength=size) for w in worth]).reshape(-1, _STRIPS, bins)
     variance = np.array([np.bincount(place, weights=w**2, minlength=size) for w in worth]).reshape(-1, _STRIPS, bins)
-    visits = visits.reshape(_STRIPS, bins)
-    exposed_bins = visits.sum(axis=0)
-    kept = slice(*(np.flatnonzero(exposed_bins > _LEAST_EXPOSED * exposed_bins.max())[[0, -1]] + (0, 1)))
-    position = (np.arange(bins) + first + 0.5) * bin_width
+    visits: NDArray[np.float64] = exposures.reshape(_STRIPS, bins)
+    per_bin = visits.sum(axis=0)
+    exposed = np.flatnonzero(per_bin > _LEAST_EXPOSED * per_bin.max())
+    kept = slice(exposed[0], exposed[-1] + 1)
+    position = bin_width * np.linspace(first + 0.5, first + bins - 0.5, bins)
     return Profile(tuple(elements), position[kept], visits[:, kept], counts[:, :, kept], variance[:, :, kept])

@@ -1,4 +1,4 @@
-"""Over what distance an element rises across the interface: linear ramps, blurred by the probe, with their uncertainty."""
+"""Over what distance an element rises across the interface: linear ramps, blurred by the probe, with intervals."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from scipy import fft, ndimage
 _FINEST = 2.0  # px, standard deviation of the low pass: below it a low-dose frame holds only shot noise
 _COARSEST = 1 / 6  # of the field, standard deviation of the high pass of the first guess: shading, thickness
 _SURE = 6.0  # shared gradient over its noise that is believed; 4 to 5 is reached by chance somewhere along an edge
-# Two frames of white noise of variance 1, smoothed, have gradients whose sum of products over an area A has the variance
-# A times the integral of the squared autocovariance of one gradient: 3/(128 pi s^6)
+# Two frames of white noise of variance 1, smoothed, have gradients whose sum of products over an area A has the
+# variance A times the integral of the squared autocovariance of one gradient: 3/(128 pi s^6)
 _SHARED_BY_CHANCE = 3 / (128 * math.pi * _FINEST**6)
 _ROUNDS = 6
 _CLOSE = 0.01  # px
@@ -24,9 +24,10 @@ class Shift:
     """How far the sample moved from a reference to a frame.
 
     dx, dy: m, x to the right, y down; 0 in a direction that was refused.  score: normalised correlation of the two
-    smoothed frames, 0 to 1.  accepted: whether dx, dy may be used; when not, both are 0.  error: standard uncertainty in
-    m along the worse of the directions that were measured.  unmeasured: angle in rad (0 to pi, from +x towards +y) of the
-    one direction along which the frames do not tell the shift, as along a straight edge; None when they tell both.
+    smoothed frames, 0 to 1.  accepted: whether dx, dy may be used; when not, both are 0.  error: standard uncertainty
+    in m along the worse of the directions that were measured.  unmeasured: angle in rad (0 to pi, from +x towards +y)
+    of the one direction along which the frames do not tell the shift, as along a straight edge; None when they tell
+    both.
     """
 
     dx: float
@@ -50,10 +51,11 @@ def register(
 
     pitch: m a pixel (x, y).  threshold: least score that is believed.  reach: largest shift looked for, m; None is a
     quarter of the smaller field.  worst_error: largest standard uncertainty that is believed in a direction, m; None is
-    one pixel.  Frames are smoothed and square-rooted, which makes shot noise even. A first guess by correlation is refined
-    by the gradient method (B. Lucas and T. Kanade, IJCAI 1981) with gain and offset left free; what the gradients of the
-    two frames share, whose noise is independent, tells which directions are determined. A direction whose shared gradient
-    is not clear of the noise, or whose uncertainty is above worst_error, is refused.  ValueError for different shapes.
+    one pixel.  Frames are smoothed and square-rooted, which makes shot noise even. A first guess by correlation is
+    refined by the gradient method (B. Lucas and T. Kanade, IJCAI 1981) with gain and offset left free; what the
+    gradients of the two frames share, whose noise is independent, tells which directions are determined. A direction
+    whose shared gradient is not clear of the noise, or whose uncertainty is above worst_error, is refused.  ValueError
+    for different shapes.
     """
     fixed, moved = (np.asarray(frame, dtype=np.float64) for frame in (reference, image))
     if fixed.shape != moved.shape or fixed.ndim != 2:
@@ -150,4 +152,3 @@ def _compare(
     )
     score = float(np.clip(product / max(norms[0] * norms[1], 1e-300), 0, 1))
     return _Rest(axes @ steps, axes, errors, sure, score)
-

@@ -71,13 +71,20 @@ class SpectrumFit:
 
 
 def line_shapes(
-    elements: Iterable[str], energies: ArrayLike, *, beam_energy: float, fwhm_mn: float, film: Material
+    elements: Iterable[str],
+    energies: ArrayLike,
+    *,
+    beam_energy: float,
+    fwhm_mn: float,
+    film: Material,
+    path: float = 0.0,
 ) -> LineShapes:
     """Make the shapes of the lines of some elements, of those always present, and of the bremsstrahlung.
 
     energies: middle of each channel, eV, evenly spaced.  beam_energy, fwhm_mn (resolution at Mn Ka): eV.  film: what
-    the bremsstrahlung comes from.  Within a family lines stand as their emission and the detector's efficiency say, and
-    what escapes from the detector as Si K stands at the escape energy (physics.xrays, physics.xray_detector).
+    the bremsstrahlung comes from.  path: m, of X-rays from the far face of the film to the detector side, by which the
+    film absorbs its own bremsstrahlung.  Within a family lines stand as their emission and the detector's efficiency
+    say, and what escapes from the detector as Si K stands at the escape energy (physics.xrays, physics.xray_detector).
     """
     axis = np.asarray(energies, dtype=np.float64)
     names: list[str] = []
@@ -99,6 +106,7 @@ def line_shapes(
             shapes.append(shape / shape.sum())
     inside = np.maximum(axis, _LOWEST)
     background = xrays.bremsstrahlung(film.number_densities, beam_energy, inside) * xray_detector.efficiency(inside)
+    background *= xrays.absorption_factor(xrays.mass_attenuation(film.mass_fractions, inside) * film.density * path)
     used = axis >= _LOWEST
     background = np.where(used, background, 0.0)
     return LineShapes((*names, BACKGROUND), axis, np.stack([*shapes, background / background.sum()]), used)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from drivers.ticket import Frame
 from physics import xray_detector, xrays
 from physics.dose import E_PER_A2
-from physics.materials import mass_fractions, material
+from physics.materials import atom_mass, material
 
 BEAM_ENERGY = 200e3
 FWHM_MN = 130.0
@@ -20,6 +20,7 @@ TAKE_OFF = math.radians(20)
 CHANNELS = 1024
 ENERGIES = 10.0 * np.arange(CHANNELS)
 THICKNESS = 100e-9
+ATOMIC_NUMBER = {"Li": 3, "C": 6, "N": 7, "O": 8, "P": 15, "Cu": 29}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Scene:
     copper: float = 8e18
 
     def distance(self, frame: Frame, shift: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float64]:
-        """Distance from the interface of each pixel of a frame, m, with the sample moved by a shift; (rows, columns)."""
+        """Distance of each pixel (rows, columns) from the interface, m, with the sample moved by a shift."""
         columns, rows = frame.pixels
         x = (np.arange(columns) - (columns - 1) / 2) * frame.pitch[0] - shift[0]
         y = (np.arange(rows) - (rows - 1) / 2) * frame.pitch[1] - shift[1]
@@ -98,7 +99,7 @@ def events(
             np.maximum(ENERGIES, 100)
         )
         continuum[ENERGIES < 100] = 0
-        charge = sum(xrays.xraylib.SymbolToAtomicNumber(e) ** 2 * a for e, a in areal.items()) / 15**2
+        charge = sum(ATOMIC_NUMBER[e] ** 2 * a for e, a in areal.items()) / ATOMIC_NUMBER["P"] ** 2
         mean = electrons * charge * SOLID_ANGLE * 10 * continuum.sum()
         hit = np.repeat(np.arange(distance.size), rng.poisson(mean))
         out.append((np.full(hit.size, number), hit, rng.choice(CHANNELS, hit.size, p=continuum / continuum.sum())))
@@ -111,11 +112,11 @@ def transmission(areal: dict[str, NDArray[np.float64]], energy: float) -> NDArra
     """Share of X-rays of an energy that leave the sample, for areal densities in m^-2."""
     chi = 0.0
     for element, atoms in areal.items():
-        mass = xrays.xraylib.AtomicWeight(xrays.xraylib.SymbolToAtomicNumber(element)) * 1.66053907e-27
-        chi = chi + atoms * mass * float(xrays.mass_attenuation({element: 1.0}, energy)) / math.sin(TAKE_OFF)
+        chi = chi + atoms * atom_mass(element) * float(xrays.mass_attenuation({element: 1.0}, energy)) / math.sin(
+            TAKE_OFF
+        )
     return xrays.absorption_factor(chi)
 
 
 FULL = Frame(centre=(0.0, 0.0), size=(400e-9, 400e-9), pixels=(256, 256), dwell=1e-4)
 DOSE = 1e4 * E_PER_A2
-_ = mass_fractions
