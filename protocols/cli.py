@@ -11,6 +11,7 @@ import typer
 
 from acquisition.chain import Chain, ChainError, read_chain
 from acquisition.control import State
+from acquisition.datafile import DataFileError
 from acquisition.engine import Decision, RecipeDiverged, TornStep
 from drivers.clock import VirtualClock
 from drivers.errors import Aborted, RigError
@@ -21,9 +22,9 @@ from protocols.doctor import examine
 from protocols.outlook import StepError
 from protocols.plan import Finding
 from protocols.recipe import RecipeError, describe_shipped, load_recipe
-from protocols.rig import RigFileError, RigText, load_rig, read_rig
-from protocols.runner import Job, RunError, begin, carry_out, preflight
-from protocols.show import show_path
+from protocols.rig import RigFileError, RigText, load_rig, see_sample
+from protocols.runner import Job, RunError, begin, carry_out, is_latched, is_running, preflight
+from protocols.show import journal_of, show_path
 
 DONE, FAILED, USAGE, ABORTED, TORN = 0, 1, 2, 3, 4
 EXPECTED = (
@@ -34,11 +35,12 @@ EXPECTED = (
     RigError,
     UnitError,
     ChainError,
+    DataFileError,
     RecipeDiverged,
     OSError,
 )
 
-PASSED_ON = (typer.Exit, typer.Abort, typer.BadParameter, SystemExit)
+PASSED_ON = (typer.Exit, typer.Abort, typer.BadParameter)
 
 app = typer.Typer(
     name="cryolift",
@@ -197,13 +199,14 @@ def reset(
 ) -> None:
     """Clear a tripped interlock. Example: cryolift reset runs/night --by "A. Operator" --reason "LN2 refilled" """
     with _plainly(False):
-        latch = folder / "control" / "latched"
-        if not latch.exists():
+        if not is_latched(folder, journal_of(folder)):
             raise RunError(f"{folder}: no interlock is latched.")
+        if is_running(folder):
+            raise RunError(f"{folder}: is still being run. `cryolift abort {folder}` ends that.")
         journal = Chain(folder / "journal.jsonl")
         journal.append("reset", by=by, reason=reason)
         journal.close()
-        latch.unlink()
+        (folder / "control" / "latched").unlink(missing_ok=True)
         console.print(f"{folder}: reset; `cryolift resume {folder}` goes on")
 
 
@@ -229,19 +232,20 @@ def _job(name: str, rig: RigText, sample_file: Path | None, seed: int, out: Path
     recipe = load_recipe(name)
     if sample_file is not None and not rig.model.simulated:
         raise typer.BadParameter("--sample belongs to a simulated rig; a real one has its own sample")
+    if sample_file is not None:
+        see_sample(sample_file)
     date = VirtualClock().utc().strftime("%Y-%m-%d-%H%M%S")
     return Job(recipe, rig, seed, sample_file, out or Path("runs") / f"{date}-{Path(recipe.file_name).stem}")
 
 
 def _begun(folder: Path, other_recipe: str | None) -> Job:
-    journal = folder / "journal.jsonl"
-    if not journal.is_file():
-        raise RunError(f"{folder} is not a run folder: it has no journal.jsonl.")
-    first = read_chain(journal)[0]
-    kept = next(path for path in (folder / "recipe.py", folder / "recipe.yaml") if path.is_file())
+    entries = journal_of(folder)
+    if not entries:
+        raise RunError(f"{folder}: nothing was begun in it. `cryolift run RECIPE --out {folder}` begins.")
+    first, sample_file = entries[0], folder / "sample.yaml"
+    kept = folder / ("recipe.py" if (folder / "recipe.py").is_file() else "recipe.yaml")
     recipe = load_recipe(other_recipe or str(kept))
-    rig = read_rig((folder / "rig.yaml").read_text(encoding="utf-8"), "rig.yaml")
-    sample_file = folder / "sample.yaml"
+    rig = load_rig(str(folder / "rig.yaml"))
     return Job(recipe, rig, first["seed"], sample_file if sample_file.is_file() else None, folder)
 
 
@@ -272,21 +276,19 @@ def _reject(findings: list[Finding]) -> NoReturn:
 
 
 def _line(finding: Finding) -> str:
-    return f"step {finding.step} ({finding.do}): {finding.what}"
+    return f"step {finding.step} ({finding.do}): {finding.what}" if finding.step else f"{finding.do}: {finding.what}"
 
 
 def _is_paused(folder: Path) -> bool:
-    if not (folder / "journal.jsonl").is_file():
-        return False
-    states = [e["state"] for e in read_chain(folder / "journal.jsonl") if e["kind"] in ("state",)]
-    ended = read_chain(folder / "journal.jsonl")[-1]["kind"] == "end"
-    return bool(states) and states[-1] == State.PAUSED and not ended
+    states = [e["state"] for e in journal_of(folder) if e["kind"] == "state"]
+    return states[-1:] == [State.PAUSED] and is_running(folder)
 
 
 def _request(folder: Path, name: str, text: str = "") -> None:
     with _plainly(False):
-        if not (folder / "control").is_dir():
-            raise RunError(f"{folder} is not a run folder: it has no control/.")
+        journal_of(folder)
+        if not is_running(folder):
+            raise RunError(f"{folder}: nobody runs it now, so there is nothing to {name}. `cryolift show` says more.")
         part = folder / "control" / f"{name}.part"
         part.write_text(text, encoding="utf-8")
         part.replace(folder / "control" / name)
@@ -305,6 +307,9 @@ class _plainly:  # noqa: N801  (reads as a phrase: with _plainly(debug))
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if self._debug or error is None or isinstance(error, PASSED_ON):
             return
+        if isinstance(error, Aborted | KeyboardInterrupt):
+            problems.print(str(error) or "stopped by Ctrl-C", markup=False)
+            sys.exit(ABORTED)
         said = str(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {error} (--debug shows where)"
         problems.print(said, markup=False)
         sys.exit(FAILED)

@@ -238,6 +238,14 @@ def _beam_first(item: tuple[str, DeviceEntry]) -> bool:
     return kind is None or kind.driver is not Scan
 
 
+def see_sample(path: Path) -> None:
+    """See that a sample file can be used; raises RigFileError with its line."""
+    try:
+        load_sample(path)
+    except SampleError as error:
+        raise RigFileError(str(error)) from None
+
+
 def _world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:
     simulation = rig.model.simulation
     assert simulation is not None

@@ -101,7 +101,7 @@ def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | 
                 clock=clock,
                 abort=abort,
                 wait=control.wait,
-                latched=lambda: (job.folder / "control" / "latched").exists(),
+                latched=lambda: is_latched(job.folder, journal.entries),
                 seed=job.seed,
                 sample=job.sample,
                 remembered=job.folder / WORLD,
@@ -130,6 +130,12 @@ def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | 
             raise
         _end(job, ledger, journal, control, wall_seconds() - began)
     return control.state
+
+
+def is_latched(folder: Path, entries: Sequence[Entry]) -> bool:
+    """True while a tripped interlock waits for a person; the journal knows it even if the process died right then."""
+    said = [e for e in entries if e["kind"] == "reset" or (e["kind"] == "state" and e["state"] == State.LATCHED)]
+    return (folder / "control" / "latched").exists() or (bool(said) and said[-1]["kind"] == "state")
 
 
 def is_running(folder: Path) -> bool:

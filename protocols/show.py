@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from acquisition.chain import read_chain
+from acquisition.chain import Entry, read_chain
 from acquisition.datafile import describe
 from protocols.display import duration
 from protocols.runner import RunError
@@ -19,10 +19,18 @@ def show_path(path: Path, console: Console, *, as_json: bool) -> None:
     """Print what a run did at what dose, or what a .nxs file holds; raises RunError, DataFileError."""
     if path.is_file():
         _print_file(describe(path), console, as_json)
-    elif (path / "journal.jsonl").is_file():
+    elif path.is_dir():
         _print_run(path, console, as_json)
     else:
         raise RunError(f"{path} is neither a run folder nor a .nxs file.")
+
+
+def journal_of(folder: Path) -> list[Entry]:
+    """The journal of a run folder, empty where a process died before it began; raises RunError, ChainError."""
+    journal = folder / "journal.jsonl"
+    if not journal.is_file():
+        raise RunError(f"{folder} is not a run folder: it has no journal.jsonl.")
+    return read_chain(journal)
 
 
 def _print_file(facts: dict[str, Any], console: Console, as_json: bool) -> None:
@@ -34,12 +42,14 @@ def _print_file(facts: dict[str, Any], console: Console, as_json: bool) -> None:
 
 
 def _print_run(folder: Path, console: Console, as_json: bool) -> None:
-    journal = read_chain(folder / "journal.jsonl")
+    journal = journal_of(folder)
     results_file = folder / "results.json"
     results = json.loads(results_file.read_text(encoding="utf-8")) if results_file.is_file() else {}
     if as_json:
         console.print_json(json.dumps({"results": results, "journal": journal}))
         return
+    if not journal:
+        raise RunError(f"{folder}: nothing was begun in it.")
     run = journal[0]
     console.print(f"{run['recipe']} on {run['rig']}{' (simulated)' if run['simulated'] else ''}, seed {run['seed']}")
     console.print(f"status: {results.get('status', 'not ended')}, rig time {duration(results.get('rig_seconds', 0.0))}")
