@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,9 +54,8 @@ def critical_fluence(reference: float, energy: float, temperature: float, warm_d
     takes the value of data/damage.yaml. Between the two temperatures its logarithm is a straight line, beyond them
     it is constant (assumed: colder than 100 K protects no further).
     """
-    data = table("damage")
-    divisor = float(data["warm_divisor"]) if warm_divisor is None else warm_divisor
-    at = _reference(data)
+    divisor = float(table("damage")["warm_divisor"]) if warm_divisor is None else warm_divisor
+    at = _reference()
     warmth = float(np.clip((temperature - at["cold"]) / (at["warm"] - at["cold"]), 0, 1))
     return reference * math.exp(-warmth * math.log(divisor)) * beta_squared(energy) / beta_squared(at["energy"])
 
@@ -77,8 +76,9 @@ def grown(fluence: ArrayLike, critical: float) -> NDArray[np.float64]:
     return 1 - surviving(fluence, critical)
 
 
-def _reference(data: Mapping[str, Any]) -> dict[str, float]:
-    given = data["reference"]
+@cache
+def _reference() -> Mapping[str, float]:
+    given = table("damage")["reference"]
     return {
         "energy": parse(given["energy"], "energy"),
         "cold": parse(given["cold"], "temperature"),

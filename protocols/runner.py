@@ -22,6 +22,7 @@ from acquisition.datafile import DataFileError, open_record, rescue, write_index
 from acquisition.dosemap import Rectangle
 from acquisition.engine import Decision, Engine
 from acquisition.exposure import Tracker
+from acquisition.figures import write_figures
 from acquisition.ledger import Ledger
 from acquisition.results import STATUS, gather, write_json
 from drivers.clock import Clock, RealClock, VirtualClock, wall_seconds
@@ -154,7 +155,7 @@ def _end(job: Job, ledger: Ledger, journal: Chain, control: RunControl, wall: fl
 
 
 def conclude(job: Job, ledger: Ledger, entries: list[Entry]) -> None:
-    """Write what follows from the journal: results.json, the pictures, and the index last."""
+    """Write what follows from the journal: results.json, the index, and the pictures."""
     results = gather(entries, ledger)
     write_json(job.folder / "results.json", results)
     for path in sorted((job.folder / "data").glob("*.nxs")):
@@ -167,6 +168,7 @@ def conclude(job: Job, ledger: Ledger, entries: list[Entry]) -> None:
     write_index(
         job.folder, run=_run_entry(entries), steps=steps, dose=dose, recipe_text=job.recipe.text, results=results
     )
+    write_figures(job.folder)
 
 
 def planned(job: Job) -> list[StepPlan]:

@@ -194,8 +194,10 @@ class ScanServer:
         """Bring a run to `now`; True when it is over."""
         if math.isinf(run.count) and self._queue:  # a free run ends with the pixel it is in
             run.count = run.exposed
-        # nothing that the box has is cut short, so what it will scan next is certain: in blocks, for speed
-        begun = run.begun(now if math.isinf(run.count) else now + AHEAD)
+        begun = run.begun(now)
+        if run.exposed < begun and not math.isinf(run.count):
+            # nothing that the box has is cut short, so what it will scan next is certain: in blocks, for speed
+            begun = run.begun(now + AHEAD)
         while run.exposed < begun:
             self._expose(run, int(min(begun - run.exposed, BLOCK)))
         over = min(run.exposed, math.floor((now - run.start + SAME) / run.dwell))

@@ -128,6 +128,7 @@ class _Measured:
             film=material(step.film),
         )
         self.shifts = [p.drift for p in self.passes]
+        self.live = sum(p.live_time for p in self.passes) / len(self.passes) / self.frame.count
         self.profile = profile(
             self.of_pass,
             self.pixels,
@@ -156,7 +157,6 @@ class _Measured:
         """Write the profile's own file and give the result."""
         title = f"profile across {area}"
         name, file = run.new_file(title)
-        live = sum(p.live_time for p in self.passes) / self.frame.count
         with file:
             file.start()
             file.spectrum_line(
@@ -167,7 +167,7 @@ class _Measured:
                 ev_per_channel=run.rig.eds.settings.ev_per_channel,
                 offset_ev=run.rig.eds.settings.offset,
                 elements=self.elements,
-                live_time=live,
+                live_time=self.live * len(self.passes),
                 real_time=sum(p.real_time for p in self.passes) / self.frame.count,
                 frame=self.frame,
             )
@@ -177,10 +177,11 @@ class _Measured:
         return {"file": name, "area": area, "report": report}
 
     def _columns(self) -> dict[str, Column]:
+        """Counts per second of live beam on each place, as a line-scan shows them."""
         columns = {"position": Column(self.profile.position, "m")}
         for element in self.elements:
-            counts, errors = self.profile.total(element)
-            columns[element] = Column(counts, "", errors)
+            counts, errors = self.profile.rate(element)
+            columns[element] = Column(counts / self.live, "1/s", errors / self.live)
         return columns
 
     def _spectra(self) -> NDArray[np.uint32]:

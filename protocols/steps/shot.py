@@ -18,6 +18,7 @@ from protocols.plan import Framed
 
 Side = Annotated[int, Field(ge=1, le=16384)]
 Pixels = tuple[Side, Side]
+FLUSH = 0.2  # s of beam that a killed process may lose of an image, at most; or one row
 """Columns and rows of a frame; the scan box has 16384 places a side."""
 
 
@@ -57,15 +58,25 @@ def shoot(
     """Expose on a ticket into pass `index` of `writer`; the file's table of passes is the caller's to fill."""
     frame, ledger, clock = ticket.frame, run.ledger, run.rig.clock
     image = np.zeros(frame.count, dtype=np.uint16)
+    portion = max(frame.pixels[0], round(FLUSH / frame.dwell))
+    got = kept = 0
     footprint = ledger.footprint(frame, run.tracker.aim(clock.now()))
     after = ledger.map.highest(footprint)
     start = clock.utc()
 
     def keep(first: int, values: NDArray[np.uint16]) -> None:
-        image[first : first + values.size] = values
-        writer.write(index, first, values)
+        nonlocal got, kept
+        got = first + values.size
+        image[first:got] = values
+        if got - kept >= portion or got == frame.count:
+            writer.write(index, kept, image[kept:got])
+            kept = got
 
-    delivered = expose(run.rig.scan, ledger, ticket, run.control, pixels=keep, listeners=listeners)
+    try:
+        delivered = expose(run.rig.scan, ledger, ticket, run.control, pixels=keep, listeners=listeners)
+    finally:
+        if got > kept:
+            writer.write(index, kept, image[kept:got])
     planned = ledger.belief.fluence(frame)
     record = PassRecord(
         index=index,
