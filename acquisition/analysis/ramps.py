@@ -82,8 +82,11 @@ def blurred_ramp(
     wide = np.maximum(extent, 0.02 * sigma)[:, None]
 
     def risen(u: NDArray[np.float64]) -> NDArray[np.float64]:  # integral of the blurred step
-        z = u / sigma
-        return np.asarray(u * special.ndtr(z) + sigma / math.sqrt(2 * math.pi) * np.exp(-z * z / 2))
+        whole = np.maximum(u, 0.0)
+        near = np.abs(u) < 6 * sigma  # elsewhere the blur makes no difference, and most places are elsewhere
+        z = u[near] / sigma
+        whole[near] = u[near] * special.ndtr(z) + sigma / math.sqrt(2 * math.pi) * np.exp(-z * z / 2)
+        return whole
 
     offset = position[None, :] - middle[:, None]
     return (risen(offset + wide / 2) - risen(offset - wide / 2)) / wide
@@ -124,7 +127,7 @@ def fit_ramp(
     counts = profile.counts[row].sum(axis=0)
     first, last = float(profile.position[0]), float(profile.position[-1])
     span = last - first
-    step = span / 50
+    step = span / 40
     middles, extents = np.arange(first, last + step, step), np.arange(0.0, span, step)
     # baselines of a known size wait: on a coarse grid one may look like the ramp and lie closer to it
     free = fitted.prior == 0

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from drivers.ticket import Frame
 from physics import xray_detector, xrays
@@ -102,19 +102,22 @@ def events(
         charge = sum(ATOMIC_NUMBER[e] ** 2 * a for e, a in areal.items()) / ATOMIC_NUMBER["P"] ** 2
         mean = electrons * charge * SOLID_ANGLE * 10 * continuum.sum()
         hit = np.repeat(np.arange(distance.size), rng.poisson(mean))
-        out.append((np.full(hit.size, number), hit, rng.choice(CHANNELS, hit.size, p=continuum / continuum.sum())))
+        channel = rng.choice(CHANNELS, hit.size, p=continuum / continuum.sum())
+        if scene.absorbing:  # nearly all of it comes from the LiPON
+            film = {e: np.asarray(n * THICKNESS) for e, n in lipon.number_densities.items()}
+            left = rng.random(hit.size) < transmission(film, np.maximum(ENERGIES, 100))[channel]
+            hit, channel = hit[left], channel[left]
+        out.append((np.full(hit.size, number), hit, channel))
     passes, pixels, channels = (np.concatenate(part) for part in zip(*out, strict=True))
     inside = (channels >= 0) & (channels < CHANNELS)
     return passes[inside], pixels[inside], channels[inside]
 
 
-def transmission(areal: dict[str, NDArray[np.float64]], energy: float) -> NDArray[np.float64]:
+def transmission(areal: dict[str, NDArray[np.float64]], energy: ArrayLike) -> NDArray[np.float64]:
     """Share of X-rays of an energy that leave the sample, for areal densities in m^-2."""
-    chi = 0.0
+    chi = np.zeros(())
     for element, atoms in areal.items():
-        chi = chi + atoms * atom_mass(element) * float(xrays.mass_attenuation({element: 1.0}, energy)) / math.sin(
-            TAKE_OFF
-        )
+        chi = chi + atoms * atom_mass(element) * xrays.mass_attenuation({element: 1.0}, energy) / math.sin(TAKE_OFF)
     return xrays.absorption_factor(chi)
 
 
