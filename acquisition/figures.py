@@ -68,7 +68,7 @@ def _panels(record: Recorded) -> list[_Panel]:
         if image.ndim == 2 and not (record.has_events and name == "dark_field"):
             frame = record.frame(name)
             panels.append(_Panel(f"{step}-{_size(frame)}", record.image_title(name), _image(image, frame)))
-    if record.has_events and record.status != "in_progress":
+    if record.has_events and record.status == "complete":  # only then its events were binned
         cube, energies, frame = record.cube(), record.energies(), record.frame()
         beam, sharp = record.about.optics.beam_energy, record.about.optics.eds_fwhm_mn
         for element in record.elements():
