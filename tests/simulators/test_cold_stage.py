@@ -159,8 +159,8 @@ def test_one_wrong_byte_in_an_answer_never_makes_a_temperature(at: int, byte: in
     bench = cold_bench(between=lambda box: AnswerWrong(box, at, byte))
     try:
         kelvin = bench.cryostat.temperature()
-    except DeviceError:
-        return  # the wrong byte was in the status
+    except (DeviceError, WireError):
+        return  # the wrong byte was in the status: a bit that the box has, or one that it does not have
     assert kelvin == pytest.approx(bench.stage, abs=AGREE + NOISE)
 
 
