@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from acquisition.analysis.interface import Interface, coordinates, find_interface
-from acquisition.analysis.interphase import interphase_width
-from acquisition.analysis.profile import profile
-from acquisition.analysis.ramps import NoStep, Ramp, fit_ramp, resample
-from acquisition.analysis.spectra import fit, line_shapes
+from acquisition.analysis.eds_map import EdsMap, Measured, measure
+from acquisition.analysis.interface import coordinates
+from acquisition.analysis.ramps import Ramp
 from acquisition.datafile import Column, Recorded, open_record
 from acquisition.engine import Result
 from drivers.rigfile import Strict
+from physics.dose import electrons
 from physics.materials import material, names
-from physics.quantities import Fluence, Metres
+from physics.quantities import Fluence, Metres, Radians
 from protocols.bench import StepRun
 from protocols.outlook import Exposure, Outlook, PostconditionError, StepError
 from protocols.plan import Plan
@@ -57,7 +57,8 @@ class EdsLine(Step):
     """Counts of each element across the interface, and the ramps that fit them.
 
     from: the step whose map is integrated (no beam).  scan: or a strip to expose first.  across: the area.
-    bin: width of a point of the profile.  film: material on the bright side, for the shape of the continuum.
+    bin: width of a point of the profile.  film, metal: materials on the bright and on the dark side, for the continuum
+    and for absorption.  edge_on_within: how far the interface may lean out of the beam, which no map can tell.
     """
 
     do: Literal["eds_line"] = "eds_line"
@@ -67,13 +68,16 @@ class EdsLine(Step):
     across: str
     bin: Annotated[Metres, Positive] = 4e-9
     film: str = "LiPON"
+    metal: str = "Li"
+    edge_on_within: Annotated[Radians, Field(ge=0.0, lt=0.5)] = math.radians(5.0)
 
     @model_validator(mode="after")
     def _one_source(self) -> EdsLine:
         if (self.from_ is None) == (self.scan is None):
             raise ValueError("say either `from: eds_map` (no beam) or `scan: {...}` (a strip on tickets)")
-        if self.film not in names():
-            raise ValueError(f'film "{self.film}" is not a known material: {", ".join(names())}')
+        for named in (self.film, self.metal):
+            if named not in names():
+                raise ValueError(f'"{named}" is not a known material: {", ".join(names())}')
         return self
 
     def outlook(self, plan: Plan) -> Outlook:
@@ -97,130 +101,119 @@ class EdsLine(Step):
             recorded = latest
         run.progress(0.2, "fitting", area)
         with open_record(run.path(recorded["file"])) as record:
-            measured = _Measured(record, run, self)
+            events = _recorded(record, run)
+        found = _measure(events, run, self)
         run.progress(0.9, "filing", area)
-        return measured.file(run, area)
+        return _file(events, found, run, area)
 
 
-class _Measured:
-    """The profile that a recorded map holds."""
+def _recorded(record: Recorded, run: StepRun) -> EdsMap:
+    """What the valid passes of a map hold; raises PostconditionError when there is none."""
+    valid = [p for p in record.passes() if p.live_time > 0.0]
+    if not valid:
+        raise PostconditionError("eds_line: the map has no valid pass.")
+    of_pass, pixels, channels = record.events()
+    order = {p.index: place for place, p in enumerate(valid)}
+    kept = np.isin(of_pass, list(order))
+    frame = record.frame()
+    live = sum(p.live_time for p in valid) / len(valid) / frame.count
+    return EdsMap(
+        passes=np.array([order[int(p)] for p in of_pass[kept]], dtype=np.int64),
+        pixels=pixels[kept].astype(np.int64),
+        channels=channels[kept].astype(np.int64),
+        energies=record.energies(),
+        elements=record.elements(),
+        frame=frame,
+        pixels_done=tuple(p.pixels_done for p in valid),
+        shifts=tuple(p.drift for p in valid),
+        dark_field=record.image("dark_field_sum").astype(np.float64),
+        electrons=electrons(run.ledger.belief.current, live),
+    )
 
-    def __init__(self, record: Recorded, run: StepRun, step: EdsLine) -> None:
-        optics = run.rig.file.optics
-        self.frame = record.frame("eds")
-        self.passes = [p for p in record.passes() if p.live_time > 0.0]
-        if not self.passes:
-            raise PostconditionError("eds_line: the map has no valid pass.")
-        self.elements = record.elements()
-        self.interface = _interface(record.image("dark_field_sum"), self.frame.pitch)
-        of_pass, self.pixels, self.channels = record.events()
-        order = {p.index: place for place, p in enumerate(self.passes)}
-        valid = np.isin(of_pass, list(order))
-        self.pixels, self.channels = self.pixels[valid], self.channels[valid]
-        self.of_pass = np.array([order[int(p)] for p in of_pass[valid]], dtype=np.int64)
-        self.energies = run.rig.eds.energies()
-        spectrum = np.bincount(self.channels, minlength=self.energies.size)
-        shapes = line_shapes(
-            self.elements,
-            self.energies,
-            beam_energy=optics.beam_energy,
-            fwhm_mn=optics.eds_fwhm_mn,
-            film=material(step.film),
-        )
-        self.shifts = [p.drift for p in self.passes]
-        self.live = sum(p.live_time for p in self.passes) / len(self.passes) / self.frame.count
-        self.profile = profile(
-            self.of_pass,
-            self.pixels,
-            self.channels,
-            frame=self.frame,
-            pixels_done=[p.pixels_done for p in self.passes],
-            shifts=self.shifts,
-            interface=self.interface,
-            fit=fit(spectrum, shapes),
-            elements=self.elements,
+
+def _measure(recorded: EdsMap, run: StepRun, step: EdsLine) -> Measured:
+    rig = run.rig.file
+    try:
+        found = measure(
+            recorded,
+            rig.optics,
+            dark=material(step.metal),
+            bright=material(step.film),
             bin_width=step.bin,
+            scale_uncertainty=rig.calibrations.scan_scale.uncertainty,
+            edge_on_within=step.edge_on_within,
+            rng=np.random.default_rng(DRAWS),
         )
-        self.ramps = self._ramps(optics.probe_fwhm)
-
-    def _ramps(self, probe: float) -> dict[str, Ramp]:
-        draws = resample(self.profile, np.random.default_rng(DRAWS))
-        ramps = {}
-        for element in self.elements:
-            try:
-                ramps[element] = fit_ramp(self.profile, element, probe, draws)
-            except NoStep:
-                continue  # an element without a ramp is not in the results; its counts are in the table
-        return ramps
-
-    def file(self, run: StepRun, area: str) -> Result:
-        """Write the profile's own file and give the result."""
-        title = f"profile across {area}"
-        name, file = run.new_file(title)
-        with file:
-            file.start()
-            file.spectrum_line(
-                "profile",
-                title=title,
-                positions=self.profile.position,
-                spectra=self._spectra(),
-                ev_per_channel=run.rig.eds.settings.ev_per_channel,
-                offset_ev=run.rig.eds.settings.offset,
-                elements=self.elements,
-                live_time=self.live * len(self.passes),
-                real_time=sum(p.real_time for p in self.passes) / self.frame.count,
-                frame=self.frame,
-            )
-            file.table("profile_table", self._columns(), title=title)
-            report = self._report()
-            file.finish(status="complete", ended=run.rig.clock.utc(), results=report)
-        return {"file": name, "area": area, "report": report}
-
-    def _columns(self) -> dict[str, Column]:
-        """Counts per second of live beam on each place, as a line-scan shows them."""
-        columns = {"position": Column(self.profile.position, "m")}
-        for element in self.elements:
-            counts, errors = self.profile.rate(element)
-            columns[element] = Column(counts / self.live, "1/s", errors / self.live)
-        return columns
-
-    def _spectra(self) -> NDArray[np.uint32]:
-        """Spectra (bins, channels) of the same bins as the profile."""
-        columns, rows = self.frame.pixels
-        x, y = coordinates((rows, columns), self.frame.pitch)
-        across = (x[None, :] * self.interface.normal[0] + y[:, None] * self.interface.normal[1]).ravel()
-        moved = np.array(self.shifts).reshape(-1, 2) @ np.array(self.interface.normal)
-        place = across[self.pixels.astype(np.int64)] - self.interface.position - moved[self.of_pass]
-        first = self.profile.position[0] - self.profile.bin_width / 2
-        number = np.floor((place - first) / self.profile.bin_width).astype(np.int64)
-        bins, channels = self.profile.position.size, self.energies.size
-        kept = (number >= 0) & (number < bins)
-        flat = np.bincount(number[kept] * channels + self.channels[kept], minlength=bins * channels)
-        return flat.reshape(bins, channels).astype(np.uint32)
-
-    def _report(self) -> dict[str, Any]:
-        """What goes into results.json."""
-        report: dict[str, Any] = {"profiles": {element: _ramp_facts(ramp) for element, ramp in self.ramps.items()}}
-        if self.ramps:
-            width = interphase_width(self.ramps)
-            report["interphase"] = {"width_nm": _nm(width.value), "ci95_nm": [_nm(edge) for edge in width.ci95]}
-            if width.upper_bound is not None:
-                report["interphase"]["upper_bound_nm"] = _nm(width.upper_bound)
-        report["interface"] = {
-            "angle_deg": round(float(np.degrees(self.interface.angle)), 3),
-            "position_nm": _nm(self.interface.position),
-        }
-        return report
-
-
-def _interface(image: NDArray[np.float64], pitch: tuple[float, float]) -> Interface:
-    found = find_interface(image, pitch)
-    if not found.score >= SEEN:
+    except ValueError as error:
+        raise PostconditionError(f"eds_line: the map cannot be measured: {error}.") from error
+    if not found.interface.score >= SEEN:
         raise PostconditionError(
-            f"eds_line: no interface is seen in the dark field of the map (score {found.score:.2f}, {SEEN} needed). "
-            "Look at the image; map an area that holds the interface."
+            f"eds_line: no interface is seen in the dark field of the map (score {found.interface.score:.2f}, {SEEN} "
+            "needed). Look at the image; map an area that holds the interface."
         )
     return found
+
+
+def _file(recorded: EdsMap, found: Measured, run: StepRun, area: str) -> Result:
+    """Write the profile's own file and give the result."""
+    title = f"profile across {area}"
+    name, file = run.new_file(title)
+    settings, visits = run.rig.eds.settings, len(recorded.pixels_done)
+    live = recorded.electrons / electrons(run.ledger.belief.current, 1.0)  # s a pixel is seen in one visit
+    with file:
+        file.start()
+        file.spectrum_line(
+            "profile",
+            title=title,
+            positions=found.profile.position,
+            spectra=_spectra(recorded, found),
+            ev_per_channel=settings.ev_per_channel,
+            offset_ev=settings.offset,
+            elements=recorded.elements,
+            live_time=live * visits,
+            real_time=recorded.frame.dwell * visits,
+            frame=recorded.frame,
+        )
+        columns = {"position": Column(found.profile.position, "m")}
+        for element in recorded.elements:
+            counts, errors = found.profile.rate(element)
+            columns[element] = Column(counts / live, "1/s", errors / live)
+        file.table("profile_table", columns, title=title)
+        report = _report(found)
+        file.finish(status="complete", ended=run.rig.clock.utc(), results=report)
+    return {"file": name, "area": area, "report": report}
+
+
+def _spectra(recorded: EdsMap, found: Measured) -> NDArray[np.uint32]:
+    """Spectra (bins, channels) of the same bins as the profile."""
+    columns, rows = recorded.frame.pixels
+    x, y = coordinates((rows, columns), recorded.frame.pitch)
+    normal = np.array(found.interface.normal)
+    across = (x[None, :] * normal[0] + y[:, None] * normal[1]).ravel() - found.interface.position
+    moved = np.array(recorded.shifts).reshape(-1, 2) @ normal
+    first = found.profile.position[0] - found.profile.bin_width / 2
+    place = (across[recorded.pixels] - moved[recorded.passes] - first) / found.profile.bin_width
+    bins, channels = found.profile.position.size, recorded.energies.size
+    kept = (place >= 0) & (place < bins)
+    number = place[kept].astype(np.int64)
+    flat = np.bincount(number * channels + recorded.channels[kept], minlength=bins * channels)
+    return flat.reshape(bins, channels).astype(np.uint32)
+
+
+def _report(found: Measured) -> dict[str, Any]:
+    """What goes into results.json."""
+    report: dict[str, Any] = {"profiles": {element: _ramp_facts(ramp) for element, ramp in found.ramps.items()}}
+    if found.width is not None:
+        report["interphase"] = {"width_nm": _nm(found.width.value), "ci95_nm": [_nm(edge) for edge in found.width.ci95]}
+        if found.width.upper_bound is not None:
+            report["interphase"]["upper_bound_nm"] = _nm(found.width.upper_bound)
+    if found.thickness is not None:
+        report["film_thickness_nm"] = _nm(found.thickness)
+    report["interface"] = {
+        "angle_deg": round(float(np.degrees(found.interface.angle)), 3),
+        "position_nm": _nm(found.interface.position),
+    }
+    return report
 
 
 def _ramp_facts(ramp: Ramp) -> dict[str, Any]:
