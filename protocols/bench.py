@@ -177,7 +177,7 @@ class StepRun:
         """A ticket for one pass."""
         attempt = self._bench.attempts[self.execution.ordinal]
         exposure = f"{self._bench.run_id[:8]}-{self.execution.ordinal:04d}-{attempt}-{index:04d}"
-        ticket = self.ledger.reserve(area, frame, self._aim(), exposure, step=self.execution.step.do)
+        ticket = self.ledger.reserve(area, frame, self._aim(frame.seconds), exposure, step=self.execution.step.do)
         for notice in self.ledger.notices():
             self.progress(0.0, f"note: {notice}", area)
         return ticket
@@ -199,14 +199,23 @@ class StepRun:
             since = (self.rig.clock.utc() - file.about.started).total_seconds()
             file.temperature(since, self._bench.stage_kelvin)
 
+    def passes_begun(self) -> int:
+        """How many passes torn executions of this very step began; each counts as delivered, whatever came of it."""
+        ours = f"-{self.execution.ordinal:04d}-"
+        begun = [e["exposure_id"] for e in self.entries("begin") if ours in e["exposure_id"]]
+        return 1 + max((int(exposure[-4:]) for exposure in begun), default=-1)
+
     def earlier_files(self) -> list[Path]:
         """Files that torn executions of this very step began, oldest first."""
         return [self.path(e["name"]) for e in self.entries("file") if e["ordinal"] == self.execution.ordinal]
 
-    def sighted(self, moved: tuple[float, float]) -> None:
-        """A registration found the sample moved by (x, y), m, from where it was believed; journalled."""
-        self.tracker.sighted(moved, self._now())
-        self.note("sighted", offset=self.tracker.aim(self._now()).offset)
+    def sighted(self, moved: tuple[float, float], then: float, *, both_ways: bool) -> None:
+        """A registration found the sample moved by (x, y), m, from where it was believed, at a rig time; journalled.
+
+        both_ways: false when one direction, as along a straight edge, could not be told: it stays as unsure as it was.
+        """
+        self.tracker.sighted(moved, then, both_ways=both_ways)
+        self.note("sighted", offset=self.tracker.aim(then).offset, since=self.tracker.sighted_at)
 
     def path(self, name: str) -> Path:
         """A file of the run by the name results give it."""
@@ -254,10 +263,11 @@ class StepRun:
             stage_temperature=rig.cryostat.temperature(),
         )
 
-    def _aim(self) -> Aim:
+    def _aim(self, lasting: float = 0.0) -> Aim:
+        """Where the sample stands until the end of a frame that lasts so long, s."""
         if not self.entries("reserve"):
             self.tracker.first_light(self._now())
-        return self.tracker.aim(self._now())
+        return self.tracker.aim(self._now() + lasting)
 
     def _now(self) -> float:
         return round(self.rig.clock.now(), 6)

@@ -66,7 +66,7 @@ class MapTaker:
         self._run = run
         self._mapping = mapping
         self._eds = run.rig.eds
-        self._first = _begun(run) if run.execution.remainder else 0
+        self._first = run.passes_begun() if run.execution.remainder else 0
         self._reference: NDArray[np.uint16] | None = None
         self._in_windows = np.zeros(len(mapping.elements), dtype=np.int64)
         self._windows = [self._window(element) for element in mapping.elements]
@@ -108,6 +108,7 @@ class MapTaker:
         ticket = run.reserve(mapping.area, frame, index)
         run.progress(index / mapping.passes, f"pass {index + 1} of {mapping.passes}", mapping.area)
         eds.arm(ticket.exposure_id)
+        began = run.rig.clock.now()
 
         def hear(heard: Events) -> None:
             pixel = np.floor(heard.times / frame.dwell).astype(np.int64)
@@ -126,21 +127,21 @@ class MapTaker:
             real_time=shot.record.seconds,
             fast_counts=tally.fast,
             slow_counts=tally.slow,
-            **self._follow(shot),
+            **self._follow(shot, began),
         )
         file.pass_done(record)
         run.log_temperature(file)
         self._records.append(record)
         run.note("pass", index=index, exposure_id=ticket.exposure_id, valid=valid)
 
-    def _follow(self, shot: Shot) -> dict[str, Any]:
+    def _follow(self, shot: Shot, began: float) -> dict[str, Any]:
         """Register the pass to the first one and move the field along; a doubtful shift moves nothing."""
         if self._reference is None:
             self._reference = shot.image
             return {}
         shift = register(self._reference, shot.image, self._frame().commanded.pitch)
         if shift.accepted and self._mapping.follow:
-            self._run.sighted((shift.dx, shift.dy))
+            self._run.sighted((shift.dx, shift.dy), began, both_ways=shift.unmeasured is None)
         return {"drift": (shift.dx, shift.dy), "drift_score": shift.score}
 
     def _frame(self) -> Framed:
@@ -216,9 +217,3 @@ def _fullest(files: list[Path]) -> Path:
             return len(record.passes())
 
     return max(files, key=passes)
-
-
-def _begun(run: StepRun) -> int:
-    """How many passes torn executions of this step began; each of them counts as delivered, whatever came of it."""
-    ours = f"-{run.execution.ordinal:04d}-"
-    return 1 + max((int(e["exposure_id"][-4:]) for e in run.entries("begin") if ours in e["exposure_id"]), default=-1)

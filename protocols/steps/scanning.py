@@ -9,7 +9,7 @@ from acquisition.engine import Result
 from physics.dose import E_PER_A2, dwell_for
 from physics.quantities import Fluence, Metres, Seconds
 from protocols.bench import StepRun
-from protocols.outlook import Exposure, Outlook, PostconditionError
+from protocols.outlook import Exposure, Outlook, PostconditionError, StepError
 from protocols.plan import Dwell, Framed, Plan
 from protocols.steps.base import Positive, Step
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot, square
@@ -97,7 +97,16 @@ class Focus(Step):
 
 
 def single_image(run: StepRun, area: str, frame: Framed, title: str) -> tuple[str, Shot, dict[str, Any]]:
-    """Expose one frame into a file of its own; its name, the shot, and what it cost."""
+    """Expose one frame into a file of its own; its name, the shot, and what it cost.
+
+    Raises StepError where only the remainder is asked for and the frame was begun: it counts as delivered.
+    """
+    ordinal = run.execution.ordinal
+    if run.execution.remainder and run.passes_begun():
+        raise StepError(
+            f"{run.execution.step.do}: its only frame was begun, so nothing of it is left to deliver. "
+            f"Say `--skip {ordinal}`, or `--redo {ordinal}` if the dose allows it."
+        )
     ticket = run.reserve(area, frame.commanded, 0)
     name, file = run.new_file(title)
     with file:
