@@ -1,0 +1,201 @@
+"""Draws one picture each: an image with its scale bar, an element map, a sum spectrum, a profile with its ramps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from acquisition.datafile import Column
+from drivers.ticket import Frame
+from physics.xrays import lines, silicon_escape_energy
+
+COLOURS = {"P": "#d55e00", "N": "#0072b2", "O": "#009e73"}  # told apart by all eyes (Okabe and Ito)
+OTHER = "#444444"
+SMOOTH = 2.0  # pixels; standard deviation that a map of few counts is smoothed with, said on the map
+BARS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # nm
+LABELLED = ("C K", "N K", "O K", "Cu L", "P K", "Cu K")
+TICKS = (0.2, 0.3, 0.5, 1, 2, 3, 5, 10)  # keV
+APART = 20.0  # eV; peaks closer than that share a label
+SMALL = 8  # points
+MARK = "#e69f00"
+
+
+def draw_image(axes: Axes, image: NDArray[Any], frame: Frame, found: Mapping[str, Any]) -> None:
+    """Draw an image (rows, columns); found: results with the place of the interphase, marked where there are any."""
+    low, high = np.percentile(image, [0.2, 99.8])
+    axes.imshow(image, cmap="gray", vmin=low, vmax=max(1.1 * high, low + 1), interpolation="nearest")
+    _mark(axes, frame, found)
+    _scale_bar(axes, frame)
+
+
+def draw_map(axes: Axes, counts: NDArray[np.float64], frame: Frame, element: str) -> None:
+    """Draw the counts in an element's line (rows, columns), smoothed; what a colour means stands beside it."""
+    smooth = ndimage.gaussian_filter(counts.astype(np.float64), SMOOTH)
+    drawn = axes.imshow(
+        smooth, cmap="inferno", vmin=0.0, vmax=max(float(np.percentile(smooth, 99.8)), 1e-9), interpolation="nearest"
+    )
+    _scale_bar(axes, frame)
+    bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.045, pad=0.02)
+    bar.set_label(f"counts a pixel, smoothed over {2.355 * SMOOTH * frame.pitch[0] * 1e9:.0f} nm", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+
+
+def draw_spectrum(axes: Axes, counts: NDArray[Any], energies: NDArray[np.float64], beam_energy: float) -> None:
+    """Draw counts against energy (channels,), eV, with the lines that may stand there named."""
+    axes.step(energies / 1e3, np.maximum(counts, 0.5), where="mid", color="black", linewidth=0.8)
+    top = max(float(counts.max()), 1.0)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(0.15, energies[-1] / 1e3)
+    axes.set_ylim(0.7, 12.0 * top)
+    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS], minor=False)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("X-ray energy (keV)")
+    axes.set_ylabel("counts a channel")
+    for energy, label in _peaks(beam_energy):
+        near = np.abs(energies - energy) < 60.0
+        if near.any():
+            height = 1.3 * max(float(counts[near].max()), 1.0)
+            axes.text(energy / 1e3, height, label, rotation=90, ha="center", va="bottom", fontsize=SMALL)
+
+
+def draw_profile(axes: Axes, table: Mapping[str, Column], found: Mapping[str, Any]) -> None:
+    """Draw each element of a profile in per cent of the film, with the ramp that fits it and its 95 % interval.
+
+    table: position (m) first, then the elements with errors.  found: the results of the step that filed it.
+    """
+    (_, position), *elements = table.items()
+    across = position.values * 1e9
+    for element, column in elements:
+        colour = COLOURS.get(element, OTHER)
+        errors = np.ones(across.size) if column.errors is None else column.errors
+        ramp = found.get("profiles", {}).get(element)
+        if ramp is None:
+            foot, full = 0.0, float(np.median(column.values[-max(across.size // 5, 1) :]))
+        else:
+            foot, full = _foot_and_full(across, column.values, errors, ramp["from_nm"], ramp["to_nm"])
+        scale = 100.0 / full if full > 0.0 else 1.0
+        axes.errorbar(
+            across,
+            column.values * scale,
+            yerr=None if column.errors is None else column.errors * scale,
+            fmt=".",
+            markersize=3,
+            linewidth=0.5,
+            color=colour,
+            alpha=0.65,
+        )
+        if ramp is not None:
+            low, high = (_ramp(across, ramp, extent, foot * scale) for extent in ramp["ci95_nm"])
+            axes.fill_between(across, low, high, color=colour, alpha=0.3, linewidth=0)
+            axes.plot(across, _ramp(across, ramp, ramp["ramp_nm"], foot * scale), color=colour, linewidth=1.6)
+        axes.plot([], [], color=colour, linewidth=2, label=_said(element, ramp))
+    _bracket(axes, found)
+    axes.set_xlabel("distance from the interface (nm)")
+    axes.set_ylabel("counts, % of those in the film")
+    axes.set_xlim(across[0], across[-1])
+    axes.set_ylim(-10, 150)
+    axes.legend(fontsize=SMALL, loc="lower right", title="0 to 100 % over (95 % interval)", title_fontsize=SMALL)
+
+
+def _foot_and_full(
+    across: NDArray[np.float64], values: NDArray[np.float64], errors: NDArray[np.float64], start: float, end: float
+) -> tuple[float, float]:
+    """The values before and after a ramp that fit best."""
+    rise = np.clip((across - start) / max(end - start, 1e-3), 0.0, 1.0)
+    # a bin without a count has no error, but is no surer than the others
+    weight = 1.0 / np.maximum(errors, 0.3 * np.median(errors) + 1e-300)
+    design = np.stack([1.0 - rise, rise], axis=1) * weight[:, None]
+    foot, full = np.linalg.lstsq(design, values * weight, rcond=None)[0]
+    return float(foot), float(full)
+
+
+def _ramp(across: NDArray[np.float64], ramp: Mapping[str, Any], extent: float, foot: float) -> NDArray[np.float64]:
+    middle = (ramp["from_nm"] + ramp["to_nm"]) / 2
+    rise = np.clip((across - middle) / max(extent, 1e-3) + 0.5, 0.0, 1.0)
+    return np.asarray(foot + (100.0 - foot) * rise)
+
+
+def _said(element: str, ramp: Mapping[str, Any] | None) -> str:
+    if ramp is None:
+        return f"{element}  no ramp"
+    if ramp.get("upper_bound_nm") is not None:
+        return f"{element}  below {ramp['upper_bound_nm']:.0f} nm"
+    low, high = ramp["ci95_nm"]
+    return f"{element}  {ramp['ramp_nm']:.0f} nm ({low:.0f} to {high:.0f})"
+
+
+def _bracket(axes: Axes, found: Mapping[str, Any]) -> None:
+    """The width of the interphase above the profile."""
+    edges = _edges(found)
+    if edges is None:
+        return
+    width = found["interphase"]
+    text = f"interphase {width['width_nm']:.0f} nm\n(95 %: {width['ci95_nm'][0]:.0f} to {width['ci95_nm'][1]:.0f})"
+    if width.get("upper_bound_nm") is not None:
+        text = f"interphase\nbelow {width['upper_bound_nm']:.0f} nm"
+    axes.annotate("", (edges[0], 120), (edges[1], 120), arrowprops={"arrowstyle": "<->", "shrinkA": 0, "shrinkB": 0})
+    axes.text(sum(edges) / 2, 124, text, ha="center", va="bottom", fontsize=SMALL)
+
+
+def _edges(found: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The earliest 0 % and the latest 100 % of all ramps, nm from the interface; None where none was measured."""
+    ramps = found.get("profiles", {}).values()
+    if not ramps or "interphase" not in found:
+        return None
+    return min(ramp["from_nm"] for ramp in ramps), max(ramp["to_nm"] for ramp in ramps)
+
+
+def _mark(axes: Axes, frame: Frame, found: Mapping[str, Any]) -> None:
+    """The two edges of the interphase as dashed lines."""
+    edges = _edges(found)
+    if edges is None or "interface" not in found:
+        return
+    angle = math.radians(found["interface"]["angle_deg"])
+    columns, rows = frame.pixels
+    for edge in edges:
+        distance = (found["interface"]["position_nm"] + edge) * 1e-9
+        # in pixels from the upper left, along the normal from the middle, and then along the interface
+        x = distance * math.cos(angle) / frame.pitch[0] + (columns - 1) / 2
+        y = distance * math.sin(angle) / frame.pitch[1] + (rows - 1) / 2
+        along = -math.sin(angle) / frame.pitch[0], math.cos(angle) / frame.pitch[1]
+        axes.axline((x, y), (x + along[0] * 1e-9, y + along[1] * 1e-9), color=MARK, linewidth=1.3, linestyle="--")
+
+
+def _peaks(beam_energy: float) -> list[tuple[float, str]]:
+    """Energies, eV, and labels; what cannot be told apart shares one."""
+    peaks: list[tuple[float, str]] = []
+    for label in LABELLED:
+        element, shell = label.split()
+        family = [line for line in lines(element, beam_energy) if line.name.startswith(shell)]
+        peaks.append((max(family, key=lambda line: line.cross_section).energy, label))
+    phosphorus = next(energy for energy, label in peaks if label == "P K")
+    escape = silicon_escape_energy(phosphorus)
+    shared = [(e, f"{label}, P escape" if abs(e - escape) < APART else label) for e, label in peaks]
+    return shared if shared != peaks else [*peaks, (escape, "P escape")]
+
+
+def _scale_bar(axes: Axes, frame: Frame) -> None:
+    """A bar of a round length, at most a third of the field."""
+    columns, rows = frame.pixels
+    length = max((n for n in BARS if n * 1e-9 <= frame.size[0] / 3), default=BARS[0])
+    pixels = length * 1e-9 / frame.pitch[0]
+    left, bottom = 0.05 * columns, 0.94 * rows
+    (bar,) = axes.plot([left, left + pixels], [bottom, bottom], color="white", linewidth=3, solid_capstyle="butt")
+    text = axes.text(
+        left + pixels / 2, bottom - 0.02 * rows, f"{length} nm", color="white", ha="center", va="bottom", fontsize=9
+    )
+    for item, width in ((bar, 4.5), (text, 2.5)):  # legible on bright and on dark
+        item.set_path_effects([patheffects.withStroke(linewidth=width, foreground="black")])
+    axes.set_xlim(-0.5, columns - 0.5)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_aspect(frame.pitch[1] / frame.pitch[0])
+    axes.set_axis_off()
