@@ -37,9 +37,7 @@ def test_detail_does_not_depend_on_dose() -> None:
 
 def test_noise_alone_has_no_sharpness_and_an_honest_error() -> None:
     draw = np.random.default_rng(4)
-    seen = [
-        sharpness(draw.poisson(5, (64, 64)), PITCH, counts_per_electron=1, detail=(2e-9, 16e-9)) for _ in range(40)
-    ]
+    seen = [sharpness(draw.poisson(5, (64, 64)), PITCH, counts_per_electron=1, detail=(2e-9, 16e-9)) for _ in range(40)]
     values, stated = np.array([s.value for s in seen]), seen[0].error
     assert values.mean() == pytest.approx(0, abs=stated)
     assert 0.6 < values.std() / stated < 1.4
