@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from acquisition.chain import Chain, Entry
 from acquisition.control import RunControl, State
@@ -46,6 +46,13 @@ class Execution:
     ordinal: int
     step: Step
     remainder: bool
+
+
+class Attempt(NamedTuple):
+    """One device on the way to a safe rig: what is said of it, and whether it is safe."""
+
+    said: str
+    safe: bool
 
 
 class RecipeDiverged(Exception):
@@ -110,7 +117,7 @@ class Engine:
         control: RunControl,
         *,
         perform: Do,
-        make_safe: Callable[[], list[str]],
+        make_safe: Callable[[], list[Attempt]],
         prepare: Callable[[], None],
         seed: int,
         decision: tuple[int, Decision] | None = None,
@@ -254,8 +261,11 @@ class Engine:
                 self.control.to(State.ABORTING, self.control.abort_why)
         finally:
             tried = self._make_safe()
+            unsafe = [attempt.said for attempt in tried if not attempt.safe]
+            if unsafe and state is State.DONE:
+                state, why = State.FAILED, f"all steps done, but not everything is safe: {'; '.join(unsafe)}"
             try:
-                self._journal.append("safe", t=self._now(), tried=tried)
+                self._journal.append("safe", t=self._now(), tried=[attempt.said for attempt in tried])
             finally:
                 if self.control.state is not State.LATCHED:  # which a person ends, whatever else went wrong
                     self.control.to(state, why)

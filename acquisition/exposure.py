@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -74,6 +74,15 @@ def expose(
     return Delivered(ledger.settle(ticket), clock.now() - began)
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """Where the sample was last seen: offset in the scan field, m, at a clock time, s, and how unsure that is, m."""
+
+    offset: tuple[float, float]
+    time: float
+    unsure: float
+
+
 class Tracker:
     """Follows the sample in the scan field: set by registration, less and less sure with time.
 
@@ -83,22 +92,24 @@ class Tracker:
     def __init__(self, *, position: float, drift: float, now: float) -> None:
         self._position = position
         self._drift = drift
-        self._offset = (0.0, 0.0)
-        self._sighted = now
+        self.last = Sighting((0.0, 0.0), now, position)
 
     def aim(self, now: float) -> Aim:
         """Where the sample is believed to stand at `now` and how far off that may be."""
-        return Aim(self._offset, self._position + self._drift * max(now - self._sighted, 0.0))
+        return Aim(self.last.offset, self.last.unsure + self._drift * max(now - self.last.time, 0.0))
 
-    def sighted(self, moved: tuple[float, float], now: float) -> None:
-        """A registration found the sample moved by (x, y), m, from where it was believed."""
-        self.recall((self._offset[0] + moved[0], self._offset[1] + moved[1]), now)
+    def sighted(self, moved: tuple[float, float], now: float, *, unsure: float | None) -> None:
+        """A registration found the sample moved by (x, y), m, from where it was believed.
+
+        unsure: of the registration and of the place of the image it was made against, m; a registration tells no more
+        than how far the sample moved since that.  None when one direction could not be told: it stays as it was.
+        """
+        offset = self.last.offset[0] + moved[0], self.last.offset[1] + moved[1]
+        if unsure is None:
+            self.last = replace(self.last, offset=offset)
+        else:
+            self.last = Sighting(offset, now, max(unsure, self._position))
 
     def first_light(self, now: float) -> None:
         """The first exposure fixes the frame: where it hits is the origin, whatever moved before."""
-        self.recall((0.0, 0.0), now)
-
-    def recall(self, offset: tuple[float, float], then: float) -> None:
-        """Take up what was known at an earlier time."""
-        self._offset = offset
-        self._sighted = then
+        self.last = Sighting((0.0, 0.0), now, self._position)

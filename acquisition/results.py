@@ -19,7 +19,8 @@ STATUS = {State.DONE: "done", State.ABORTED: "aborted", State.TORN: "torn"}
 def gather(entries: Sequence[Entry], books: Books) -> dict[str, Any]:
     """The content of results.json, schema 1; units stand in the names.
 
-    Steps add to it under `report` in their result; of two steps that report the same key the later one counts.
+    Steps add to it under `report` in their result; of two steps that report the same key the later one counts,
+    and none can say what only the journal and the books know.
     """
     run = next(e for e in entries if e["kind"] == "run")
     ends = [e for e in entries if e["kind"] == "end"]
@@ -28,7 +29,7 @@ def gather(entries: Sequence[Entry], books: Books) -> dict[str, Any]:
     for entry in entries:
         if entry["kind"] == "result":
             reported.update(entry["result"].get("report", {}))
-    return {
+    facts = {
         "schema": 1,
         "status": last.get("status", "failed"),
         "recipe": {"name": run["recipe"], "sha256": run["recipe_sha256"]},
@@ -36,8 +37,8 @@ def gather(entries: Sequence[Entry], books: Books) -> dict[str, Any]:
         "rig_seconds": round(max((e["t"] for e in entries if "t" in e), default=0.0), 3),
         "wall_seconds": round(sum(e["wall_seconds"] for e in ends), 3),
         "dose": {"areas": dose_of_areas(books)},
-        **reported,
     }
+    return facts | {key: found for key, found in reported.items() if key not in facts}
 
 
 def dose_of_areas(books: Books) -> list[dict[str, Any]]:

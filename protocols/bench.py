@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -209,13 +209,14 @@ class StepRun:
         """Files that torn executions of this very step began, oldest first."""
         return [self.path(e["name"]) for e in self.entries("file") if e["ordinal"] == self.execution.ordinal]
 
-    def sighted(self, moved: tuple[float, float], then: float, *, both_ways: bool) -> None:
-        """A registration found the sample moved by (x, y), m, from where it was believed, at a rig time; journalled.
+    def sighted(self, moved: tuple[float, float], then: float, *, unsure: float | None) -> None:
+        """A registration found the sample moved from where it was believed; see Tracker.sighted. Journalled."""
+        self.tracker.sighted(moved, then, unsure=unsure)
+        self.note("sighted", **asdict(self.tracker.last))
 
-        both_ways: false when one direction, as along a straight edge, could not be told: it stays as unsure as it was.
-        """
-        self.tracker.sighted(moved, then, both_ways=both_ways)
-        self.note("sighted", offset=self.tracker.aim(then).offset, since=self.tracker.sighted_at)
+    def margin(self) -> float:
+        """How far off the sample may be now, m."""
+        return self.tracker.aim(self._now()).margin
 
     def path(self, name: str) -> Path:
         """A file of the run by the name results give it."""

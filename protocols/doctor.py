@@ -38,8 +38,8 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False) -> bool:
             if opened.current_is_stale():
                 console.print("beam current: calibrated too long ago; no exposure will be allowed")
         tried = opened.make_safe()
-        for line in tried:
-            console.print(line)
-        return not any("FAILED" in line for line in tried)
+        for attempt in tried:
+            console.print(attempt.said)
+        return all(attempt.safe for attempt in tried)
     finally:
         opened.close()

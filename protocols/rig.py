@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from acquisition.engine import Attempt
 from drivers import cryostat, eds, scan
 from drivers.clock import Clock
 from drivers.cryostat import Cryostat
@@ -107,16 +108,16 @@ class Rig:
         if "scan" in self.devices:
             self.scan.make_safe()
 
-    def make_safe(self) -> list[str]:
+    def make_safe(self) -> list[Attempt]:
         """Blank, stop, hold, on every device, whatever happened before; never raises, says what was tried."""
-        tried = []
+        tried: list[Attempt] = []
         with self.abort.ignored():
             for name, device in self.devices.items():  # in the order they were opened: the beam first
                 try:
                     device.make_safe()
-                    tried.append(f"{name}: safe")
+                    tried.append(Attempt(f"{name}: safe", safe=True))
                 except Exception as error:  # one device that fails must not keep the others from being made safe
-                    tried.append(f"{name}: FAILED: {error}")
+                    tried.append(Attempt(f"{name}: FAILED: {error}", safe=False))
         return tried
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from acquisition.control import RunControl, State
 from acquisition.datafile import DataFileError, open_record, rescue, write_index
 from acquisition.dosemap import Rectangle
 from acquisition.engine import Decision, Engine
-from acquisition.exposure import Tracker
+from acquisition.exposure import Sighting, Tracker
 from acquisition.figures import write_figures
 from acquisition.ledger import Ledger
 from acquisition.results import STATUS, gather, write_json
@@ -251,7 +251,7 @@ def _bench(job: Job, rig: Rig, control: RunControl, journal: Chain, ledger: Ledg
         tracker.first_light(exposed[0]["t"])
     for entry in journal.entries:
         if entry["kind"] == "sighted":
-            tracker.recall(tuple(entry["offset"]), entry["t"])
+            tracker.last = Sighting(tuple(entry["offset"]), entry["time"], entry["unsure"])
     bench = Bench(
         rig=rig,
         ledger=ledger,

@@ -59,6 +59,14 @@ class Mapping:
         return lambda pitch: dwell_for(self.dose, current, *pitch, passes=self.passes)
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """The image that later ones are registered to, and how far off the sample may have been in it, m."""
+
+    image: NDArray[np.uint16]
+    margin: float
+
+
 class MapTaker:
     """Delivers the passes of one mapping into one file; after a crash only those that were never begun."""
 
@@ -67,7 +75,7 @@ class MapTaker:
         self._mapping = mapping
         self._eds = run.rig.eds
         self._first = run.passes_begun() if run.execution.remainder else 0
-        self._reference: NDArray[np.uint16] | None = None
+        self._reference: _Reference | None = None
         self._in_windows = np.zeros(len(mapping.elements), dtype=np.int64)
         self._windows = [self._window(element) for element in mapping.elements]
         self._records: list[PassRecord] = []
@@ -108,7 +116,7 @@ class MapTaker:
         ticket = run.reserve(mapping.area, frame, index)
         run.progress(index / mapping.passes, f"pass {index + 1} of {mapping.passes}", mapping.area)
         eds.arm(ticket.exposure_id)
-        began = run.rig.clock.now()
+        began, margin = run.rig.clock.now(), run.margin()
 
         def hear(heard: Events) -> None:
             pixel = np.floor(heard.times / frame.dwell).astype(np.int64)
@@ -127,21 +135,25 @@ class MapTaker:
             real_time=shot.record.seconds,
             fast_counts=tally.fast,
             slow_counts=tally.slow,
-            **self._follow(shot, began),
+            **self._follow(shot, began, margin),
         )
         file.pass_done(record)
         run.log_temperature(file)
         self._records.append(record)
-        run.note("pass", index=index, exposure_id=ticket.exposure_id, valid=valid)
+        run.note("pass", index=index, exposure_id=ticket.exposure_id, valid=valid, margin=margin)
 
-    def _follow(self, shot: Shot, began: float) -> dict[str, Any]:
-        """Register the pass to the first one and move the field along; a doubtful shift moves nothing."""
+    def _follow(self, shot: Shot, began: float, margin: float) -> dict[str, Any]:
+        """Register the pass to the first one and move the field along; a doubtful shift moves nothing.
+
+        began: clock time of the pass, s.  margin: how far off the sample may have been then, m.
+        """
         if self._reference is None:
-            self._reference = shot.image
+            self._reference = _Reference(shot.image, margin)
             return {}
-        shift = register(self._reference, shot.image, self._frame().commanded.pitch)
+        shift = register(self._reference.image, shot.image, self._frame().commanded.pitch)
         if shift.accepted and self._mapping.follow:
-            self._run.sighted((shift.dx, shift.dy), began, both_ways=shift.unmeasured is None)
+            unsure = self._reference.margin + shift.error if shift.unmeasured is None else None
+            self._run.sighted((shift.dx, shift.dy), began, unsure=unsure)
         return {"drift": (shift.dx, shift.dy), "drift_score": shift.score}
 
     def _frame(self) -> Framed:
@@ -176,6 +188,7 @@ class MapTaker:
 
     def _bring_over(self, earlier: Path, file: DataFile, image: ImageWriter, events: EventWriter) -> None:
         """Copy what the torn execution had delivered; the pass it was torn in stays a gap, though its dose counts."""
+        margins = {e["exposure_id"]: e["margin"] for e in self._run.entries("pass")}
         with open_record(earlier) as torn:
             stack = torn.image("dark_field").reshape(self._mapping.passes, -1)
             of_pass, pixels, channels = torn.events()
@@ -186,8 +199,9 @@ class MapTaker:
                 self._count(channels[mine].astype(np.uint16))
                 file.pass_done(record)
                 self._records.append(record)
-                if self._reference is None and record.live_time > 0.0:
-                    self._reference = stack[record.index].reshape(self._mapping.pixels[::-1])
+                if self._reference is None and record.live_time > 0.0 and record.exposure_id in margins:
+                    first = stack[record.index].reshape(self._mapping.pixels[::-1])
+                    self._reference = _Reference(first, margins[record.exposure_id])
 
     def _result(self, name: str) -> Result:
         valid = [r for r in self._records if r.live_time > 0.0]

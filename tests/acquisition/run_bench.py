@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from acquisition.chain import Chain, Entry
 from acquisition.control import RunControl, State
-from acquisition.engine import Decision, Engine, Execution, Recipe, Result
+from acquisition.engine import Attempt, Decision, Engine, Execution, Recipe, Result
 from drivers.clock import Clock, VirtualClock
 from drivers.errors import LinkError
 from drivers.links import AbortFlag
@@ -137,6 +137,7 @@ class Process:
         self.act: Callable[[Execution], Result] = lambda execution: {"done": execution.step.do}
         self.prepare: Callable[[], None] = lambda: None
         self.safe = 0
+        self.unsafe: list[Attempt] = []
 
     def run(self, recipe: Recipe, *, decision: tuple[int, Decision] | None = None) -> State:
         """Do or go on with the recipe; returns the state it ended in, raises what the engine raises."""
@@ -173,9 +174,9 @@ class Process:
         self.desk.clock.sleep(1.0)
         return self.act(execution)
 
-    def _make_safe(self) -> list[str]:
+    def _make_safe(self) -> list[Attempt]:
         self.safe += 1
-        return ["scan: safe", "cryostat: FAILED: the line is dead"]
+        return [Attempt("scan: safe", safe=True), *self.unsafe]
 
     def _last_time(self) -> float:
         return max((float(e["t"]) for e in self.journal.entries if "t" in e), default=0.0)

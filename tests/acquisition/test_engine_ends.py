@@ -12,7 +12,7 @@ from pytest_mock import MockerFixture
 
 from acquisition.chain import ChainError
 from acquisition.control import State, Trip
-from acquisition.engine import Recipe, Result, Run, TornStep
+from acquisition.engine import Attempt, Recipe, Result, Run, TornStep
 from drivers.errors import Aborted, InterlockError, LinkError
 from tests.acquisition.run_bench import Burn, Look, Process, Sample
 
@@ -62,6 +62,7 @@ def test_every_way_out_makes_the_rig_safe_writes_it_down_and_tells_the_state(
     process: Start, error: BaseException, state: State
 ) -> None:
     first = process()
+    first.unsafe = [Attempt("cryostat: FAILED: the line is dead", safe=False)]
     with pytest.raises(type(error)):
         first.run(_raises(error))
     safe, last = (e for e in first.journal.entries if e["kind"] == "safe" or e.get("state") == state)
@@ -70,6 +71,14 @@ def test_every_way_out_makes_the_rig_safe_writes_it_down_and_tells_the_state(
     assert first.journal.entries[-1] == last
     assert (first.state, first.desk.told[-1]) == (state, (state, last["why"]))
     assert str(error) in last["why"]
+
+
+def test_a_run_whose_rig_could_not_be_made_safe_is_not_done(process: Start) -> None:
+    first = process()
+    first.unsafe = [Attempt("cryostat: FAILED: the line is dead", safe=False)]
+    first.run(lambda run: None)
+    assert first.state is State.FAILED
+    assert "the line is dead" in first.desk.told[-1][1]
 
 
 def test_a_run_that_fails_before_its_first_step_is_made_safe(process: Start) -> None:

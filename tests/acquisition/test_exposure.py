@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from acquisition.budget import Aim
 from acquisition.chain import read_chain
 from acquisition.control import State, Trip
-from acquisition.exposure import LISTEN, Tracker, expose
+from acquisition.exposure import LISTEN, Sighting, Tracker, expose
 from acquisition.ledger import Ledger
 from drivers.clock import Clock, VirtualClock
 from drivers.errors import Aborted, DeviceError, InterlockError, LinkTimeout, TicketError
@@ -212,22 +212,35 @@ def test_the_sample_is_less_and_less_surely_where_it_was_seen() -> None:
 
 def test_a_sighting_moves_the_aim_and_makes_it_sure_again() -> None:
     followed = tracker()
-    followed.sighted((3 * NM, -1 * NM), 600.0)
-    followed.sighted((1 * NM, 1 * NM), 1200.0)
+    followed.sighted((3 * NM, -1 * NM), 600.0, unsure=5 * NM)
+    followed.sighted((1 * NM, 1 * NM), 1200.0, unsure=4 * NM)
     assert followed.aim(1200.0).offset == pytest.approx((4 * NM, 0.0))
     assert followed.aim(1200.0).margin == 4 * NM
 
 
+def test_a_registration_makes_no_surer_than_the_image_it_was_made_against() -> None:
+    followed = tracker()
+    reference = followed.aim(360.0).margin  # the first pass of a map, six minutes after first light
+    followed.sighted((2 * NM, 0.0), 400.0, unsure=reference)
+    assert followed.aim(400.0).margin == pytest.approx(34 * NM)
+
+
+def test_a_direction_that_no_registration_told_stays_as_unsure_as_it_was() -> None:
+    followed = tracker()
+    followed.sighted((2 * NM, 0.0), 3600.0, unsure=None)
+    assert followed.aim(3600.0) == Aim((2 * NM, 0.0), followed.aim(0.0).margin + 300 * NM)
+
+
 def test_first_light_is_the_origin() -> None:
     followed = tracker()
-    followed.sighted((3 * NM, -1 * NM), 600.0)
+    followed.sighted((3 * NM, -1 * NM), 600.0, unsure=4 * NM)
     followed.first_light(7200.0)
     assert followed.aim(7200.0) == Aim((0.0, 0.0), 4 * NM)
 
 
 def test_what_was_known_before_a_crash_is_as_old_as_it_is() -> None:
     followed = tracker(now=9000.0)
-    followed.recall((5 * NM, 0.0), 5400.0)
+    followed.last = Sighting((5 * NM, 0.0), 5400.0, 4 * NM)
     assert followed.aim(9000.0).offset == (5 * NM, 0.0)
     assert followed.aim(9000.0).margin == pytest.approx(304 * NM)
 
@@ -252,4 +265,4 @@ def test_a_sample_that_drifts_within_the_bound_is_within_the_margin(
         place = [p + speed * DRIFT * seconds for p, speed in zip(place, (x, y), strict=True)]
         off = [p - believed for p, believed in zip(place, aim.offset, strict=True)]
         assert max(map(abs, off)) <= followed.aim(clock.now()).margin * (1 + 1e-9)
-        followed.sighted((off[0], off[1]), clock.now())
+        followed.sighted((off[0], off[1]), clock.now(), unsure=0.0)
