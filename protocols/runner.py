@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from acquisition.budget import Area, BeamBelief, Books
 from acquisition.chain import Chain, ChainError, Entry, read_chain
 from acquisition.control import RunControl, State
-from acquisition.datafile import DataFileError, open_record, rescue, write_index
+from acquisition.datafile import DataFileError, rescue, write_index
 from acquisition.dosemap import Rectangle
 from acquisition.engine import Decision, Engine
 from acquisition.exposure import Sighting, Tracker
@@ -159,10 +159,10 @@ def conclude(job: Job, ledger: Ledger, entries: list[Entry]) -> None:
     results = gather(entries, ledger)
     write_json(job.folder / "results.json", results)
     for path in sorted((job.folder / "data").glob("*.nxs")):
-        with open_record(path) as record:
-            torn = record.status == "in_progress"
-        if torn:
+        try:
             rescue(path)
+        except DataFileError:  # killed before anything was in it; kept, out of the way of those who read the run
+            path.rename(path.with_suffix(".unreadable"))
     steps = [e for e in entries if e["kind"] in ("step", "result")]
     dose = [e for e in entries if e["kind"] in ("reserve", "settle")]
     write_index(

@@ -37,7 +37,7 @@ class _Constructor(RoundTripConstructor):
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except ValueError as error:
+        except (ValueError, IndexError) as error:  # ruamel indexes into numbers that have no digits, such as -_
             raise ConstructorError(problem=str(error), problem_mark=node.start_mark) from None
 
 
