@@ -207,7 +207,8 @@ class StepRun:
 
     def earlier_files(self) -> list[Path]:
         """Files that torn executions of this very step began, oldest first."""
-        return [self.path(e["name"]) for e in self.entries("file") if e["ordinal"] == self.execution.ordinal]
+        begun = [self.path(e["name"]) for e in self.entries("file") if e["ordinal"] == self.execution.ordinal]
+        return [path for path in begun if path.exists()]
 
     def sighted(self, moved: tuple[float, float], then: float, *, unsure: float | None) -> None:
         """A registration found the sample moved from where it was believed; see Tracker.sighted. Journalled."""

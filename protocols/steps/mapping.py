@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from acquisition.analysis.registration import register
-from acquisition.datafile import DataFile, EventWriter, ImageWriter, PassRecord, open_record, rescue
+from acquisition.datafile import DataFile, DataFileError, EventWriter, ImageWriter, PassRecord, open_record, rescue
 from acquisition.engine import Result
 from drivers.eds import Events, dead_fraction
 from physics.dose import E_PER_A2, dwell_for
@@ -85,7 +85,7 @@ class MapTaker:
         run, mapping = self._run, self._mapping
         frame = self._frame()
         run.require(mapping.area, frame.commanded, mapping.passes - self._first)
-        earlier = run.earlier_files() if self._first else []
+        earlier = _fullest(run.earlier_files()) if self._first else None
         name, file = run.new_file(title)
         with file:
             image = dark_field(file, run, f"dark field during the {title}", frame, passes=mapping.passes)
@@ -99,8 +99,8 @@ class MapTaker:
                 elements=mapping.elements,
             )
             file.start()
-            if earlier:
-                self._bring_over(_fullest(earlier), file, image, events)
+            if earlier is not None:
+                self._bring_over(earlier, file, image, events)
             for index in range(self._first, mapping.passes):
                 run.wait(0.0)  # between passes nothing is exposed: here a run pauses
                 if self._enough():
@@ -219,15 +219,16 @@ class MapTaker:
         }
 
 
-def _fullest(files: list[Path]) -> Path:
-    """Of the files that torn executions left, the one that holds most passes."""
+def _fullest(files: list[Path]) -> Path | None:
+    """Of the files that torn executions left, the one that holds most passes; None when none holds any."""
 
     def passes(path: Path) -> int:
-        with open_record(path) as record:
-            in_progress = record.status == "in_progress"
-        if in_progress:
+        try:
             rescue(path)
-        with open_record(path) as record:
-            return len(record.passes())
+            with open_record(path) as record:
+                return len(record.passes())
+        except DataFileError:  # killed before anything was in it
+            return 0
 
-    return max(files, key=passes)
+    fullest = max(files, key=passes, default=None)
+    return fullest if fullest is not None and passes(fullest) > 0 else None
