@@ -23,7 +23,7 @@ from protocols.outlook import StepError
 from protocols.plan import Finding
 from protocols.recipe import RecipeError, describe_shipped, load_recipe
 from protocols.rig import RigFileError, RigText, load_rig, see_sample
-from protocols.runner import Job, RunError, begin, carry_out, is_latched, is_running, preflight
+from protocols.runner import Job, RunError, begin, carry_out, is_latched, is_running, preflight, see_vacant
 from protocols.show import journal_of, show_path
 
 DONE, FAILED, USAGE, ABORTED, TORN = 0, 1, 2, 3, 4
@@ -81,6 +81,7 @@ def run(
     """Do a recipe. Example: cryolift run dose-limited-map --seed 1"""
     with _plainly(debug):
         job = _job(recipe, load_rig(rig), sample, seed, out)
+        see_vacant(job.folder)
         findings = preflight(job)
         if findings:
             _reject(findings)

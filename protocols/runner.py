@@ -68,9 +68,7 @@ class Watching:
 def begin(job: Job) -> None:
     """Make the run folder with recipe, rig and sample as they are; raises RunError when it exists already."""
     folder = job.folder
-    journal = folder / "journal.jsonl"
-    if journal.exists() and read_chain(journal):
-        raise RunError(f"{folder} holds a run already. Choose another --out, or `cryolift resume {folder}`.")
+    see_vacant(folder)
     folder.mkdir(parents=True, exist_ok=True)
     suffix = "py" if job.recipe.steps is None else "yaml"
     (folder / f"recipe.{suffix}").write_text(job.recipe.text, encoding="utf-8")
@@ -79,6 +77,13 @@ def begin(job: Job) -> None:
     write_json(folder / "check.json", {"schema": 1, **summary(plans, findings, books)})
     if job.sample is not None:
         (folder / "sample.yaml").write_text(job.sample.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def see_vacant(folder: Path) -> None:
+    """See that no run was begun in a folder; raises RunError."""
+    journal = folder / "journal.jsonl"
+    if journal.exists() and read_chain(journal):
+        raise RunError(f"{folder} holds a run already. Choose another --out, or `cryolift resume {folder}`.")
 
 
 def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | None = None) -> State:

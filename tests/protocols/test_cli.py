@@ -21,7 +21,6 @@ from tests.protocols.test_rig_files import real
 from tests.protocols.whole_run import (
     COOL,
     IMAGE,
-    MAP,
     PASSPORT,
     area_dose,
     do,
@@ -373,9 +372,3 @@ def test_each_seed_is_another_sample(cli: Cli) -> None:
     cli("run", "small.yaml", "--rig", "warm.yaml", "--out", "same", "--seed", "3")
     counts = [journal(Path(name), "result")[-1]["result"]["mean_counts"] for name in ("night", "other", "same")]
     assert counts[0] == counts[2] != counts[1]
-
-
-def test_the_maps_of_a_recipe_are_not_needed_for_a_run(cli: Cli) -> None:
-    Path("small.yaml").write_text(recipe_text("- wait: {for: 1 s}\n"), encoding="utf-8")
-    assert small_run(cli).exit_code == DONE
-    assert MAP not in Path("night/recipe.yaml").read_text(encoding="utf-8")
