@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from acquisition.budget import Area, BeamBelief, Books
 from acquisition.chain import Chain, ChainError, Entry, read_chain
 from acquisition.control import RunControl, State
-from acquisition.datafile import DataFileError, rescue, write_index
+from acquisition.datafile import DataFileError, open_record, rescue, write_index
 from acquisition.dosemap import Rectangle
 from acquisition.engine import Decision, Engine
 from acquisition.exposure import Sighting, Tracker
@@ -166,14 +166,23 @@ def conclude(job: Job, ledger: Ledger, entries: list[Entry]) -> None:
     for path in sorted((job.folder / "data").glob("*.nxs")):
         try:
             rescue(path)
-        except DataFileError:  # killed before anything was in it; kept, out of the way of those who read the run
-            path.rename(path.with_suffix(".unreadable"))
+        except DataFileError:  # for want of room on the disk, or because nothing is in it
+            _put_aside_unless_readable(path)
     steps = [e for e in entries if e["kind"] in ("step", "result")]
     dose = [e for e in entries if e["kind"] in ("reserve", "settle")]
     write_index(
         job.folder, run=_run_entry(entries), steps=steps, dose=dose, recipe_text=job.recipe.text, results=results
     )
     write_figures(job.folder)
+
+
+def _put_aside_unless_readable(path: Path) -> None:
+    """Take a file that was killed before anything was in it out of the way of those who read the run; kept."""
+    try:
+        with open_record(path):
+            pass
+    except DataFileError:
+        path.rename(path.with_suffix(".unreadable"))
 
 
 def planned(job: Job) -> list[StepPlan]:
