@@ -132,16 +132,18 @@ class Books:
     def require(self, area: str, frame: Frame, aim: Aim, *, passes: int = 1, step: str) -> None:
         """Refuse an exposure of `passes` passes that does not fit; raises BudgetError.
 
-        step: named in the message. A cell in another area with a budget is held to that area's, too.
+        step: named in the message.  Each cell is held to the budget of the area it lies in, and where it lies in none
+        to that of the area that is named.
         """
         if passes <= 0:
             return
         planned, highest = self.belief.fluence(frame) * passes, self.belief.highest_fluence(frame) * passes
         where, named = self.footprint(frame, aim), self.area(area)
-        held = [(named, self.map.highest(where))]
+        others = [other for other in self.areas if other is not named]
+        held = [(named, self.map.highest_outside(where, [other.where for other in others]))]
         for other in self.areas:
             shared = self.map.highest_in_both(where, other.where)
-            if other is not named and shared is not None:
+            if shared is not None:
                 held.append((other, shared))
         tightest, spent = min(held, key=lambda pair: pair[0].limit - pair[1])
         if not spent + highest <= tightest.limit * (1.0 + ROUNDING):

@@ -166,6 +166,7 @@ class RunControl:
         answer = file.read_text(encoding="utf-8", errors="replace").strip()
         file.unlink()
         self.to(State.RUNNING, "answered")
+        self._look_again()
         return answer
 
     def _stand_by(self, why: str) -> None:
@@ -181,6 +182,13 @@ class RunControl:
         going_on.unlink()
         self._pause_asked = False
         self.to(State.RUNNING, "going on")
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """What tripped while nothing was done would trip later: look now, before anything is done."""
+        for watch in self._watches:
+            watch.due = self.clock.now()
+        self.poll()
 
     def _let_wall_time_pass(self) -> None:
         if isinstance(self.clock, VirtualClock):  # a person takes wall time; the simulated rig ages with it

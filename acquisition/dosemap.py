@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -85,6 +86,15 @@ class DoseMap:
         (a0, b0, a1, b1), (c0, d0, c1, d1) = one.cells(), other.cells()
         x0, y0, x1, y1 = max(a0, c0), max(b0, d0), min(a1, c1), min(b1, d1)
         return float(self._read((x0, y0, x1, y1)).max(initial=0.0)) if x0 < x1 and y0 < y1 else None
+
+    def highest_outside(self, where: Rectangle, others: Sequence[Rectangle]) -> float:
+        """The highest fluence in the cells of `where` that none of some other rectangles touches, m^-2."""
+        cells = self.within(where)
+        left, top, _, _ = where.cells()
+        for other in others:
+            x0, y0, x1, y1 = other.cells()
+            cells[max(y0 - top, 0) : max(y1 - top, 0), max(x0 - left, 0) : max(x1 - left, 0)] = 0.0
+        return float(cells.max(initial=0.0))
 
     def _read(self, cells: tuple[int, int, int, int]) -> NDArray[np.float64]:
         x0, y0, x1, y1 = cells

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from acquisition.chain import Chain, Entry
 from acquisition.control import RunControl, State
@@ -21,7 +21,9 @@ Result = dict[str, Any]
 class Step(Protocol):
     """One thing to do: its name, its parameters in SI, and whether it may never be done twice."""
 
-    once: ClassVar[bool]
+    @property
+    def once(self) -> bool:
+        """True for what a resume may never do again by itself."""
 
     @property
     def do(self) -> str:

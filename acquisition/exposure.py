@@ -70,7 +70,12 @@ def expose(
         pixels(got, rest)
         got += rest.size
     if got != ticket.frame.count:
-        raise DeviceError(f"brought {got} pixels of the {ticket.frame.count} of exposure {ticket.exposure_id}")
+        raise DeviceError(
+            f"brought {got} pixels of the {ticket.frame.count} of exposure {ticket.exposure_id}; it counts in full",
+            device="scan",
+            action="read",
+            way_out="Look at the scan box, then resume with --remainder, --skip or --redo.",
+        )
     return Delivered(ledger.settle(ticket), clock.now() - began)
 
 

@@ -143,6 +143,11 @@ class StepRun:
         """From now on the run watches that the sample stays at this temperature, K."""
         self._bench.kept_cold_at = kelvin
 
+    def allow_warming(self, kelvin: float) -> None:
+        """A stage that is kept cold may be ramped warmer, up to the sample's ceiling."""
+        if self._bench.kept_cold_at is not None:
+            self._bench.kept_cold_at = max(self._bench.kept_cold_at, kelvin)
+
     def note(self, kind: str, **facts: Any) -> Entry:
         """Write into the journal, durably."""
         entry = self._bench.journal.append(kind, ordinal=self.execution.ordinal, t=self._now(), **facts)

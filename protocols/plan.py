@@ -11,7 +11,7 @@ from drivers.cryostat_settings import CryostatSettings
 from drivers.errors import LimitError
 from drivers.limits import Limits
 from drivers.raster import raster
-from drivers.rigfile import Position
+from drivers.rigfile import Calibrations, Position
 from drivers.scan_settings import ScanSettings, ranges
 from drivers.ticket import Frame
 from protocols.outlook import Outlook, StepError
@@ -90,21 +90,26 @@ def settled(command: Callable[[Frame], Frame], frame: Frame, dwell: Dwell) -> Fr
     return Framed(requested, command(requested))
 
 
-def look_through(steps: Sequence[Planned], plan: Plan, margin: float) -> tuple[list[StepPlan], list[Finding]]:
+def look_through(
+    steps: Sequence[Planned], plan: Plan, calibrations: Calibrations
+) -> tuple[list[StepPlan], list[Finding]]:
     """Book every exposure of every step in turn, as the ledger would; findings are empty when the recipe can run.
 
-    margin: how far off a place may be, m, as the run will assume.
+    From the first exposure on a place is the less sure the longer ago that is, as the run will assume it.
     """
+    drift, since_light = calibrations.drift_per_hour / 3600.0, 0.0
     plans: list[StepPlan] = []
     findings: list[Finding] = []
     for number, step in enumerate(steps, start=1):
         try:
             outlook = step.outlook(plan)
-            _book(outlook, plan.books, margin, step.do)
+            _book(outlook, plan.books, calibrations.position + drift * since_light, step.do)
         except (StepError, BudgetError, LimitError) as error:
             findings.append(Finding(number, step.do, str(error)))
             plan.done.add(step.do)  # what follows is judged as if it could be done
             continue
+        if since_light > 0.0 or outlook.exposures:
+            since_light += outlook.seconds
         plan.here = outlook.moves_to or plan.here
         plan.done.add(step.do)
         dose = {e.area: plan.books.belief.highest_fluence(e.frame) * e.passes for e in outlook.exposures}

@@ -213,7 +213,7 @@ def _books(job: Job) -> Books:
 
 def _look(job: Job, books: Books) -> tuple[list[StepPlan], list[Finding]]:
     plan = Plan(places_of(job.recipe, job.rig.model), books, scan_settings(job.rig), cryostat_settings(job.rig))
-    return look_through(job.recipe.steps or (), plan, job.rig.model.calibrations.position)
+    return look_through(job.recipe.steps or (), plan, job.rig.model.calibrations)
 
 
 def ledger_areas(recipe: Recipe, places: dict[str, Position]) -> dict[str, Area]:

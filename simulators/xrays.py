@@ -138,7 +138,7 @@ class Eds:
         spectrum = bremsstrahlung(column, energy, _CONTINUUM) * self._optics.eds_solid_angle * efficiency(_CONTINUUM)
         spectrum = spectrum * self._absorption(column, _CONTINUUM)
         cumulated = np.concatenate([[0.0], np.cumsum((spectrum[1:] + spectrum[:-1]) / 2.0 * np.diff(_CONTINUUM))])
-        weights = {el: float(bremsstrahlung({el: 1.0}, energy, 1e3)) for el in {*lamella.areal, *column}}
+        weights = {el: float(bremsstrahlung({el: 1.0}, energy, 1e3)) for el in sorted({*lamella.areal, *column})}
         here = sum(atoms * weights[el] for el, atoms in lamella.areal.items())
         there = sum(atoms * weights[el] for el, atoms in column.items())
         return np.asarray(cumulated[-1] * here / there), (_CONTINUUM, cumulated)

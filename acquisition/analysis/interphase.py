@@ -121,7 +121,7 @@ def relative_transmission(
     shares = {e: np.clip((position - r.start) / max(r.extent, 1e-12), 0, 1) for e, r in ramps.items()}
     bright = shares.get(_METAL, (position > 0).astype(np.float64))
     atoms: dict[str, NDArray[np.float64]] = {}
-    for e in {*films.bright.number_densities, *films.dark.number_densities}:
+    for e in sorted({*films.bright.number_densities, *films.dark.number_densities}):
         of_bright = films.bright.number_densities.get(e, 0.0) * shares.get(e, bright)
         atoms[e] = of_bright + films.dark.number_densities.get(e, 0.0) * (1 - bright)
 

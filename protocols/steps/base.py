@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,12 +17,16 @@ Positive = Field(gt=0.0)
 
 
 class Step(BaseModel):
-    """One thing to do. `once`: it may never be done twice by a resume."""
+    """One thing to do."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     do: str
-    once: ClassVar[bool] = False
+
+    @property
+    def once(self) -> bool:
+        """True for what exposes: a resume may never do it again by itself."""
+        return False
 
     def parameters(self) -> dict[str, Any]:
         """Every parameter as plain SI numbers and text."""

@@ -36,6 +36,7 @@ class CoolDown(Step):
         began = clock.now()
         started_at = cryostat.temperature()
         run.progress(0.0, f"ramping to {self.to:g} K")
+        run.allow_warming(self.to)
         cryostat.set_temperature(self.to, self.ramp)
         reached_after = clock.now() - began
         seen = [[round(clock.now() - began, 1), round(cryostat.temperature(), 3)]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,7 +24,6 @@ class EdsMap(Step):
     """
 
     do: Literal["eds_map"] = "eds_map"
-    once: ClassVar[bool] = True
     of: str | None = None
     elements: Elements
     dose: Annotated[Fluence, Positive]
@@ -33,6 +32,10 @@ class EdsMap(Step):
     pixels: Pixels = (256, 256)
     counts: int | None = Field(default=None, ge=1)
     drift: Literal["correct", "leave"] = "correct"
+
+    @property
+    def once(self) -> bool:
+        return True
 
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.of)

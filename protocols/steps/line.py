@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,6 @@ class EdsLine(Step):
     """
 
     do: Literal["eds_line"] = "eds_line"
-    once: ClassVar[bool] = True
     from_: Literal["eds_map"] | None = Field(default=None, alias="from")
     scan: Strip | None = None
     across: str
@@ -79,6 +78,10 @@ class EdsLine(Step):
             if named not in names():
                 raise ValueError(f'"{named}" is not a known material: {", ".join(names())}')
         return self
+
+    @property
+    def once(self) -> bool:
+        return self.scan is not None
 
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.across)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from acquisition.analysis.sharpness import sharpness
 from acquisition.engine import Result
@@ -37,11 +37,14 @@ class StemImage(Step):
     """One dark-field image of an area."""
 
     do: Literal["stem_image"] = "stem_image"
-    once: ClassVar[bool] = True
     of: str | None = None
     pixels: Pixels = (512, 512)
     field: Annotated[Metres, Positive]
     dwell: Annotated[Seconds, Positive]
+
+    @property
+    def once(self) -> bool:
+        return True
 
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.of)
@@ -63,11 +66,14 @@ class Focus(Step):
     """
 
     do: Literal["focus"] = "focus"
-    once: ClassVar[bool] = True
     on: str
     dose: Annotated[Fluence, Positive]
     field: Annotated[Metres, Positive] = 200e-9
     pixels: Pixels = (256, 256)
+
+    @property
+    def once(self) -> bool:
+        return True
 
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.on)

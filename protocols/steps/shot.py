@@ -18,8 +18,8 @@ from protocols.plan import Framed
 
 Side = Annotated[int, Field(ge=1, le=16384)]
 Pixels = tuple[Side, Side]
-FLUSH = 0.2  # s of beam that a killed process may lose of an image, at most; or one row
 """Columns and rows of a frame; the scan box has 16384 places a side."""
+FLUSH = 0.2  # s of beam that a killed process may lose of an image, at most; or one row
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def shoot(
         index=index,
         exposure_id=ticket.exposure_id,
         start=start,
-        seconds=delivered.seconds,
+        seconds=frame.seconds,
         pixels_done=frame.count,
         fluence_planned=planned,
         fluence_charged=delivered.charged,
