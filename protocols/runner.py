@@ -127,6 +127,8 @@ def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | 
                 with _ctrl_c(control):
                     engine.run(job.recipe.function)
             finally:
+                with suppress(OSError):  # a simulated sample has received what it has, however the run ends
+                    _remember(rig, job.folder)
                 rig.close()
         except BaseException as error:
             with suppress(ChainError, DataFileError, OSError):  # of two failures the first is told
@@ -278,10 +280,15 @@ def _bench(job: Job, rig: Rig, control: RunControl, journal: Chain, ledger: Ledg
         begun=datetime.fromisoformat(run["begun"]),
         places=places_of(job.recipe, rig.file),
         report=watching.progress,
-        remember=lambda: rig.world.save(job.folder / WORLD) if rig.world is not None else None,
+        remember=lambda: _remember(rig, job.folder),
     )
     control.watch("cryostat", COLD_LOOK, bench.look_at_stage)
     return bench
+
+
+def _remember(rig: Rig, folder: Path) -> None:
+    if rig.world is not None:
+        rig.world.save(folder / WORLD)
 
 
 @contextmanager
