@@ -11,20 +11,20 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import LinkTimeout, Refused, WireError
+from drivers.errors import LinkError, LinkTimeout, Refused, RigError, WireError
 from drivers.interlocks import Guard
 from drivers.limits import Limits
 from drivers.links.base import LONGEST_WAIT, Link, Wait
 from drivers.raster import Raster, raster, samples
 from drivers.scan_settings import ScanSettings, ranges
-from drivers.ticket import Frame, Ticket
+from drivers.ticket import Frame, Ticket, unlike
 from drivers.wire import obi
 from drivers.wire.obi_reply import Pixels, Reply, ReplySplitter, Synchronized, cookies
 
 __all__ = ["Scan", "ScanSettings", "ranges"]
 
 PATIENCE = 2.0  # s past the moment at which all should have come
-# as operands these end any command a lost host left half said, with the least it can do; as commands they do nothing
+# as operands these end any command that was left half said, with the least it can do; as commands they do nothing
 PADDING = bytes(12) + obi.encode(obi.Flush(), obi.Flush())
 # the inline one replaces an unblanking that waits for a pixel; blanking comes first, the pins are taken last
 HOLD = (
@@ -45,7 +45,7 @@ class _Running:
     begun: bool = False
     got: int = 0
     done: bool = False
-    lost: bool = False  # something came that it cannot have brought
+    lost: bool = False  # not wholly said, or something came that it cannot have brought
 
 
 class Scan:
@@ -72,10 +72,11 @@ class Scan:
         self._due = 0.0  # rig time by which everything asked for is done
         self._late_since: float | None = None
         self._blanked = False
+        self._half_said = True  # the box may hold half a command, ours or a lost host's
 
     def open(self) -> None:
         """Take the blank pins, blanked, and see that the box answers. Raises LinkError, WireError."""
-        self._confirm_blanked("open", PADDING)
+        self._confirm_blanked("open")
 
     def close(self) -> None:
         """Close the line; the box then lets go of its blank pins."""
@@ -97,7 +98,10 @@ class Scan:
         if self._running is not None and not self._running.done:
             raise self._refused("another frame is under way", "Read it to its end, or stop it.")
         if frame != (commanded := self.commanded(frame)):
-            raise self._refused(f"the box would scan {commanded} for it", "Reserve and start what commanded() returns.")
+            raise self._refused(
+                f"the frame is {unlike(frame, commanded, 'the box would scan')}",
+                "Reserve and start what commanded() returns.",
+            )
         self._guard(f"{self.name}.start")
         begin, end = next(self._cookies), next(self._cookies)
         whole = self._frame_commands(frame, begin, end)
@@ -109,7 +113,7 @@ class Scan:
         self._splitter.seek(begin)
         self._expect(self._link.clock.now() + frame.seconds)
         with self._link.transaction():
-            self._link.write(whole)
+            self._say("start", whole)
 
     def read(self, timeout: float) -> NDArray[np.uint16]:
         """Pixels that came since the last read, row by row, within `timeout` s (0 to 0.5); empty if none did.
@@ -123,7 +127,8 @@ class Scan:
         if running is not None and not running.done:
             try:
                 self._listen(timeout)
-                self._see_in_time("the end of the frame")
+                if not running.done:
+                    self._see_in_time("the end of the frame")
             except (LinkTimeout, WireError) as error:
                 running.lost = True
                 raise error.at(self.name, "read") from None
@@ -194,49 +199,58 @@ class Scan:
             obi.Flush(),
         )
 
+    def _say(self, action: str, data: bytes) -> None:
+        """Write all of `data`; what fails leaves the box with half a command, and the frame under way lost."""
+        running, self._half_said = self._running, True
+        try:
+            self._link.write(data)
+            self._half_said = False
+        except RigError as error:
+            raise error.at(self.name, action) from None
+        finally:
+            if self._half_said and running is not None and not running.done:
+                running.lost = True
+
     # --- what comes back
 
     def _blank(self, action: str) -> None:
         with self._link.abort.ignored():
-            self._confirm_blanked(action, obi.encode(obi.Abort()))
+            self._confirm_blanked(action, obi.Abort())
 
-    def _confirm_blanked(self, action: str, first: bytes) -> None:
+    def _confirm_blanked(self, action: str, *first: obi.Command) -> None:
         """Blank and read up to the answer that is sent after it."""
         cookie = next(self._cookies)
         self._expect(max(self._due, self._link.clock.now()))
-        running = self._running
-        lost = running is None or running.done or running.lost  # what may still come belongs to nothing
-        confirmed = False
+        said = obi.encode(*first, *HOLD, _synchronize(cookie), obi.Flush())
         with self._link.transaction():
-            self._link.write(first + obi.encode(*HOLD, _synchronize(cookie), obi.Flush()))
-            if lost:
+            self._say(action, PADDING + said if self._half_said else said)
+            running = self._running
+            if running is None or running.done or running.lost:  # what may still come belongs to nothing
                 self._splitter.reset()
                 self._splitter.seek(cookie)
+            confirmed = False
             while not confirmed:
                 try:
                     confirmed = self._listen(LONGEST_WAIT, until=cookie)
+                    if not confirmed:
+                        self._see_in_time("word that the beam is blanked")
                 except WireError:  # the frame is lost; the beam must be blanked all the same
                     if running is not None:
                         running.lost = True
                     self._splitter.seek(cookie)
-                if not confirmed:
-                    try:
-                        self._see_in_time("word that the beam is blanked")
-                    except LinkTimeout as error:
-                        raise error.at(self.name, action) from None
+                except LinkError as error:
+                    raise error.at(self.name, action) from None
         self._due = self._link.clock.now()
         self._blanked = True
 
     def _listen(self, timeout: float, until: int | None = None) -> bool:
         """One bounded read; True when the answer `until` was in it. Raises WireError on what no frame may bring."""
-        data = self._link.read(timeout)
-        if data:
-            self._late_since = None
-        self._splitter.feed(data)
+        self._splitter.feed(self._link.read(timeout))
         while (reply := self._splitter.next()) is not None:
             if isinstance(reply, Synchronized) and reply.cookie == until:
                 return True
             self._hear(reply)
+            self._late_since = None  # words that belong to nothing are no sign of life
         return False
 
     def _hear(self, reply: Reply) -> None:
@@ -260,8 +274,8 @@ class Scan:
         self._late_since = None
 
     def _see_in_time(self, what: str) -> None:
-        """Raise LinkTimeout when nothing came for a while although all should be done."""
-        if self.finished() or self._link.clock.now() < self._due:
+        """Raise LinkTimeout when nothing that was asked for came for a while although all should be done."""
+        if self._link.clock.now() < self._due:
             return
         now = self._link.elapsed()
         if self._late_since is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from drivers.errors import LimitError, TicketError
+from physics.units import show
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Frame:
         if not (all(math.isfinite(x) for x in (*self.centre, *positive)) and all(x > 0 for x in positive)):
             raise LimitError(f"{self} is no finite raster")
 
+    def __str__(self) -> str:
+        (width, height), (x, y) = ([show(metres, "nm") for metres in pair] for pair in (self.size, self.centre))
+        columns, rows = self.pixels
+        return f"{columns} x {rows} pixels of {show(self.dwell, 'us')} over {width} x {height} at ({x}, {y})"
+
     @property
     def pitch(self) -> tuple[float, float]:
         """Distance between pixels (x, y), m."""
@@ -42,6 +48,13 @@ class Frame:
     def seconds(self) -> float:
         """Time the beam is on for the whole frame, without flyback."""
         return self.count * self.dwell
+
+
+def unlike(given: Frame, other: Frame, other_is: str) -> str:
+    """`GIVEN, but OTHER_IS OTHER`, for a refusal; two frames may differ by less than their texts show."""
+    if str(given) == str(other):
+        return f"{given}, but {other_is} one that differs from it by less than is shown here"
+    return f"{given}, but {other_is} {other}"
 
 
 class Issuer(Protocol):
@@ -64,7 +77,7 @@ class Ticket:
         """Use the ticket up for `frame`; raises TicketError when it was given for another frame or is used up."""
         if frame != self.frame:
             raise TicketError(
-                f"ticket {self.exposure_id} is for {self.frame}, not for {frame}",
+                f"ticket {self.exposure_id} is for {unlike(self.frame, frame, 'to be exposed is')}",
                 way_out="Reserve the frame that will be exposed.",
             )
         self.issuer.spend(self)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.clock import Clock, VirtualClock
-from drivers.errors import TicketError
+from drivers.errors import LinkTimeout, RigError, TicketError
 from drivers.limits import Limits
 from drivers.links import AbortFlag, Link, MemoryLink, Peer
 from drivers.rigfile import Optics, Wire
@@ -118,6 +118,20 @@ class Listening:
         return self.garble(self._peer.send())
 
 
+class CutLink(MemoryLink):
+    """A line of which the next message may be cut: only its first `taken` bytes leave, then `failure` is raised."""
+
+    taken: int | None = None
+    failure: type[RigError] = LinkTimeout
+
+    def _write(self, data: bytes) -> None:
+        part, cut = data[: self.taken], self.taken is not None
+        self.taken = None
+        super()._write(part)
+        if cut:
+            raise self.failure(f"took no more than {len(part)} bytes")
+
+
 @dataclass
 class ScanBench:
     """Driver, line, server and world."""
@@ -126,7 +140,7 @@ class ScanBench:
     world: World
     server: ScanServer
     line: Listening
-    link: MemoryLink
+    link: CutLink
     scan: Scan
     office: Office
 
@@ -159,7 +173,7 @@ def scan_bench(*, opened: bool = True, wiring: Sequence[Wire] = ()) -> ScanBench
     world = a_world(clock, wiring=wiring)
     server = ScanServer(world)
     line = Listening(server)
-    link = MemoryLink("scan", line, clock, AbortFlag())
+    link = CutLink("scan", line, clock, AbortFlag())
     bench = ScanBench(clock, world, server, line, link, a_driver(link), Office())
     if opened:
         bench.scan.open()

@@ -182,7 +182,7 @@ def test_a_frame_the_box_must_not_scan_is_refused_before_any_byte(
 def test_a_frame_that_would_be_rounded_is_refused_before_its_ticket_is_spent(bench: ScanBench) -> None:
     frame = replace(SMALL, dwell=10.03e-6)
     before = len(bench.line.sent)
-    with pytest.raises(Refused, match=r"the box would scan .*Reserve and start what commanded\(\) returns"):
+    with pytest.raises(Refused, match=r"the box would scan 64 x 32 pixels of 10 us over 64 nm x 32 nm .*commanded\(\)"):
         bench.scan.start(frame, bench.office.ticket(frame))
     assert len(bench.line.sent) == before
     assert bench.office.spent == []

@@ -10,6 +10,8 @@ import pytest
 from drivers.clock import VirtualClock
 from drivers.errors import LinkTimeout, Refused, WireError
 from drivers.links import AbortFlag, MemoryLink
+from drivers.links.base import LONGEST_WAIT
+from drivers.scan import PATIENCE
 from drivers.wire import obi
 from drivers.wire.obi_reply import encode_synchronized
 from tests.drivers.scan_bench import (
@@ -59,6 +61,47 @@ def test_a_silent_box_is_a_timeout_and_stays_in_doubt_until_it_confirms(bench: S
     bench.line.silent = False
     bench.scan.stop()
     assert bench.run().size == SMALL.count
+
+
+@pytest.mark.parametrize("action", ["blank", "stop", "make_safe"])
+def test_a_box_that_falls_silent_after_a_finished_frame_is_a_timeout(bench: ScanBench, action: str) -> None:
+    bench.run()
+    bench.line.silent = True
+    asked = bench.clock.now()
+    with pytest.raises(LinkTimeout, match=f"scan: {action} did not bring word that the beam is blanked"):
+        getattr(bench.scan, action)()
+    assert bench.clock.now() - asked <= PATIENCE + 2 * LONGEST_WAIT
+    bench.line.silent = False
+    bench.scan.make_safe()
+    assert bench.scan.status()["blanked"] is True
+
+
+class Babble:
+    """A box that says a pixel every 0.1 s, and never what it was asked for."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._next = 0.0
+
+    def connected(self) -> None: ...
+
+    def disconnected(self) -> None: ...
+
+    def receive(self, data: bytes) -> None: ...
+
+    def due(self) -> float:
+        return self._next
+
+    def send(self) -> bytes:
+        self._next = self._clock.now() + 0.1
+        return b"\x10\x00"
+
+
+def test_a_box_that_talks_on_and_never_confirms_is_a_timeout() -> None:
+    clock = VirtualClock()
+    scan = a_driver(MemoryLink("scan", Babble(clock), clock, AbortFlag()))
+    with pytest.raises(LinkTimeout, match="scan: make_safe did not bring word that the beam is blanked"):
+        scan.make_safe()
 
 
 def test_what_comes_late_is_not_taken_for_the_next_frame(bench: ScanBench) -> None:

@@ -74,6 +74,24 @@ def test_a_frame_that_is_not_finite_cannot_be(wrong: dict[str, Any]) -> None:
         replace(FRAME, **wrong)
 
 
+def test_a_frame_is_told_in_the_units_people_read() -> None:
+    assert str(FRAME) == "512 x 256 pixels of 4 us over 400 nm x 200 nm at (0 nm, 100 nm)"
+
+
+def test_a_refusal_tells_both_frames_in_the_units_people_read(ticket: Ticket) -> None:
+    with pytest.raises(TicketError) as refusal:
+        ticket.spend(replace(FRAME, pixels=(512, 257), dwell=4.125e-6))
+    assert str(refusal.value) == (
+        "ticket 0007 is for 512 x 256 pixels of 4 us over 400 nm x 200 nm at (0 nm, 100 nm), but to be exposed is "
+        "512 x 257 pixels of 4.125 us over 400 nm x 200 nm at (0 nm, 100 nm). Reserve the frame that will be exposed."
+    )
+
+
+def test_frames_that_differ_in_a_last_digit_are_not_told_as_two_equal_ones(ticket: Ticket) -> None:
+    with pytest.raises(TicketError, match="one that differs from it by less than is shown here"):
+        ticket.spend(replace(FRAME, dwell=math.nextafter(4e-6, 1.0)))
+
+
 def test_a_refused_ticket_is_our_refusal_before_any_byte() -> None:
     assert issubclass(TicketError, Refused)
 
