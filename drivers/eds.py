@@ -43,16 +43,14 @@ class Events:
 class Tally:
     """What an armed exposure amounts to.
 
-    fast, slow: pulses counted by the fast and by the slow channel.  real_time, accumulation_time: s.  full: events are
-    missing, because the box's FIFO overflowed or an answer was lost; the pass is invalid.  synced: the frame's edge
-    came; without it no event has a place.  rest: events still in the box at the end; they follow those already read.
+    fast, slow: pulses counted by the fast and by the slow channel.  full: events are missing, because the box's FIFO
+    overflowed or an answer was lost; the pass is invalid.  synced: the frame's edge came; without it no event has a
+    place.  rest: events still in the box at the end; they follow those already read.
     """
 
     exposure_id: str
     fast: int
     slow: int
-    real_time: float
-    accumulation_time: float
     full: bool
     synced: bool
     rest: Events
@@ -143,8 +141,6 @@ class Eds:
             exposure_id=self._exposure_id,
             fast=status.fast,
             slow=status.slow,
-            real_time=status.real * 1e-3,
-            accumulation_time=status.accumulation * 1e-3,
             full=self._short,
             synced=self._timeline.frame == 1,
             rest=Events(

@@ -61,12 +61,6 @@ class Exchange(Generic[M]):
         self._give_up = 0.0
         self._last = -1e9
 
-    def tell(self, action: str, request: bytes) -> None:
-        """Send what answers nothing."""
-        self._settle(action)
-        with self._transaction(action):
-            self._put(request)
-
     def ask(self, action: str, request: bytes, *, safe: bool) -> M:
         """Send a question and return its answer, as `ask_for` does."""
         return self.ask_for(action, request, lambda message: message, safe=safe)
@@ -83,11 +77,6 @@ class Exchange(Generic[M]):
             if not safe:
                 raise
         return self._once(action, request, read)
-
-    def collect(self, action: str) -> M:
-        """Wait for one more message of an answer that comes in several."""
-        with self._transaction(action):
-            return self._take(self.link.elapsed() + self._timeout)
 
     def doubt(self) -> None:
         """Believe nothing that may still be under way."""

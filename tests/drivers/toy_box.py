@@ -2,7 +2,7 @@
 
     T? A     -> T +77.350*SUM     safe: the temperature of a node
     E?       -> E 3*SUM           consuming: events since it was last asked
-    GO 5     -> (nothing)         action
+    GO 5     -> OK 5*SUM          action
     ID? 17   -> ID 17*SUM         safe: the same number back
 
 SUM: the bytes before the star, added up modulo 9973, as four digits.
@@ -44,8 +44,7 @@ class ToyBox:
         for line in lines:
             self.heard.append(line.decode())
             self.heard_at.append(self._clock.now())
-            if answer := self._answer(line.decode()):
-                self.say(signed(answer), self.slow.popleft() if self.slow else self.latency)
+            self.say(signed(self._answer(line.decode())), self.slow.popleft() if self.slow else self.latency)
 
     def say(self, data: bytes, later: float = 0.0) -> None:
         """Send bytes that may be nobody's answer."""
@@ -65,7 +64,7 @@ class ToyBox:
         if verb == "E?":
             events, self.events = self.events, 0
             return f"E {events}"
-        return f"ID {rest}" if verb == "ID?" else ""
+        return f"ID {rest}" if verb == "ID?" else f"OK {rest}"
 
 
 def signed(text: str) -> bytes:
@@ -113,7 +112,7 @@ class Toy:
         return int(self._value("E", self.exchange.ask("events", b"E?\n", safe=False)))
 
     def go(self, place: int) -> None:
-        self.exchange.tell("go", f"GO {place}\n".encode())
+        self._value("OK", self.exchange.ask("go", f"GO {place}\n".encode(), safe=False))
 
     def _value(self, verb: str, answer: str) -> str:
         said, _, value = answer.partition(" ")
