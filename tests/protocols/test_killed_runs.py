@@ -18,14 +18,15 @@ from drivers.errors import Refused
 from physics.dose import E_PER_A2
 from protocols.outlook import StepError
 from protocols.runner import Job
+from tests.protocols.seen_through import begun_passes, reserved, see_it_through
 from tests.protocols.whole_run import (
     COOL,
     IMAGE,
+    IMAGE_ORDINAL,
     MAP,
     MAP_ORDINAL,
     PASSES,
     area_dose,
-    compare,
     do,
     journal,
     make_job,
@@ -34,7 +35,6 @@ from tests.protocols.whole_run import (
     results,
 )
 
-IMAGE_ORDINAL = 2
 BUDGET = 1000.0  # e/A^2, of the small recipe; a map of 600 fits once
 Grave = tuple[str, Path]
 
@@ -72,55 +72,6 @@ def exhumed(killed: tuple[Job, list[Grave]], what: str, which: int, folder: Path
     grave = [path for kind, path in kept if kind == what][which]
     shutil.copytree(grave, folder / "run")
     return replace(job, folder=folder / "run")
-
-
-def begun_passes(folder: Path) -> list[int]:
-    """The numbers of the map's passes for which the beam was opened, in order."""
-    ids = [e["exposure_id"] for e in journal(folder, "begin")]
-    return [int(i[-4:]) for i in ids if f"-{MAP_ORDINAL:04d}-" in i]
-
-
-def reserved(folder: Path) -> float:
-    """Everything promised to the interphase, e/A^2."""
-    return float(sum(e["fluence"] for e in passport(folder, "reserve")) / E_PER_A2)
-
-
-def torn_ordinal(job: Job) -> int | None:
-    """The step that a resume stops at, or None when it went on to the end."""
-    try:
-        told = do(job)
-    except TornStep:
-        assert results(job.folder)["status"] == "torn"
-        finished = {e["ordinal"] for e in journal(job.folder, "result")}
-        return next(e["ordinal"] for e in journal(job.folder, "step") if e["ordinal"] not in finished)
-    assert told.states[-1][0] is State.DONE
-    return None
-
-
-def see_it_through(job: Job) -> None:
-    """Resume a killed run as a person would, to its end, and hold it to what resumes promise."""
-    finished = {e["ordinal"] for e in journal(job.folder, "result")} if (job.folder / "journal.jsonl").exists() else {}
-    executions = [e["ordinal"] for e in journal(job.folder, "step")]
-    before = reserved(job.folder) if (job.folder / "wafer-7_lamella-2.passport.jsonl").exists() else 0.0
-    torn = torn_ordinal(job)
-    while torn is not None:
-        chosen = Decision.REMAINDER if torn == MAP_ORDINAL else Decision.SKIP
-        told = None
-        try:
-            told = do(job, decision=(torn, chosen))
-        except TornStep:
-            torn = torn_ordinal(job)
-            continue
-        torn = None
-        assert compare(told.world, told.ledger).below() == 0
-    assert results(job.folder)["status"] == "done"
-    for ordinal in finished:
-        assert [e["ordinal"] for e in journal(job.folder, "step")].count(ordinal) == executions.count(ordinal)
-    assert begun_passes(job.folder) == list(range(PASSES))
-    assert reserved(job.folder) >= before
-    assert area_dose(job.folder) == pytest.approx(reserved(job.folder), abs=1e-3)
-    ids = [e["exposure_id"] for e in journal(job.folder, "begin")]
-    assert len(ids) == len(set(ids))
 
 
 POINTS = [

@@ -31,7 +31,7 @@ COOL = "- cool_down: {to: 285 K, ramp: 20 K/min}\n"
 IMAGE = "- stem_image: {of: interface, pixels: [32, 32], field: 200 nm, dwell: 8 us}\n"
 PASSES = 6
 MAP = "- eds_map: {of: interface, elements: [P, N, O], dose: 600 e/A^2, passes: 6, pixels: [32, 32], field: 100 nm}\n"
-MAP_ORDINAL = 3
+IMAGE_ORDINAL, MAP_ORDINAL = 2, 3
 
 
 def recipe_text(steps: str = COOL + IMAGE + MAP, *, limit: str = "1000 e/A^2") -> str:
@@ -84,11 +84,13 @@ def do(
     *,
     decision: tuple[int, Decision] | None = None,
     at_progress: Callable[[Told, Progress], None] | None = None,
+    at_state: Callable[[Told, State], None] | None = None,
     pictures: bool = False,
 ) -> Told:
     """Begin a job, or go on with it, to its end; what it raises is raised.
 
-    at_progress: called at each progress, with what was told so far: the place to do something to the world.
+    at_progress, at_state: called at each progress or new state, with what was told so far: the place to do something
+    to the world.
     pictures: draw them; they take longer than everything else together.
     """
     told = told or Told()
@@ -98,12 +100,17 @@ def do(
         if at_progress is not None:
             at_progress(told, now)
 
+    def state(now: State, why: str) -> None:
+        told.states.append((now, why))
+        if at_state is not None:
+            at_state(told, now)
+
     def opened(bench: Bench) -> None:
         told.bench = bench
 
     if not (job.folder / "journal.jsonl").exists():
         begin(job)
-    watching = Watching(progress, lambda state, why: told.states.append((state, why)), opened, lambda: None)
+    watching = Watching(progress, state, opened, lambda: None)
     with pytest.MonkeyPatch.context() as patch:
         if not pictures:
             patch.setattr(runner, "write_figures", lambda folder: [])
@@ -119,7 +126,8 @@ def journal(folder: Path, kind: str | None = None) -> list[Entry]:
 
 def passport(folder: Path, kind: str) -> list[Entry]:
     """The entries of a kind in the sample's passport."""
-    return [entry for entry in read_chain(folder / PASSPORT) if entry["kind"] == kind]
+    path = folder / PASSPORT
+    return [entry for entry in read_chain(path) if entry["kind"] == kind] if path.exists() else []
 
 
 def results(folder: Path) -> dict[str, Any]:
