@@ -42,8 +42,9 @@ def test_a_tap_writes_down_what_passed_and_when(tmp_path: Path) -> None:
         "0.000000 > T? A\\n\n"
         "0.010000 < T +77.350*0467\\n\n"
         "1.010000 > GO 5\\n\n"
-        "1.010000 > E?\\n\n"
-        "1.020000 < E 3*0152\\n\n"
+        "1.020000 < OK 5*0239\\n\n"
+        "1.020000 > E?\\n\n"
+        "1.030000 < E 3*0152\\n\n"
     )
 
 
@@ -94,7 +95,7 @@ def test_a_replay_answers_as_the_box_did_and_as_fast(tmp_path: Path) -> None:
     link = ReplayLink("toy", lines, clock)
     visit(Toy(link), clock)
     link.verify_finished()
-    assert clock.now() == pytest.approx(101.02)
+    assert clock.now() == pytest.approx(101.03)
 
 
 def test_a_late_answer_is_late_again_in_the_replay(tmp_path: Path) -> None:
@@ -125,6 +126,7 @@ def test_another_request_than_the_recorded_one_shows_both_aligned(tmp_path: Path
         "?      ^",
         "+ > GO 6\\n",
         "?      ^",
+        "- < OK 5*0239\\n",
         "- > E?\\n",
         "- < E 3*0152\\n",
     ]
@@ -136,7 +138,7 @@ def test_a_request_left_out_is_seen_in_the_alignment(tmp_path: Path) -> None:
     toy.temperature("A")
     with pytest.raises(TranscriptMismatch) as mismatch:
         toy.events()
-    assert "- > GO 5\\n\n  > E?\\n" in str(mismatch.value)
+    assert "- > GO 5\\n\n- < OK 5*0239\\n\n  > E?\\n" in str(mismatch.value)
 
 
 def test_a_request_too_many_is_a_mismatch(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_a_request_too_many_is_a_mismatch(tmp_path: Path) -> None:
     clock = VirtualClock()
     toy = Toy(ReplayLink("toy", lines, clock))
     visit(toy, clock)
-    with pytest.raises(TranscriptMismatch, match="line 6"):
+    with pytest.raises(TranscriptMismatch, match="line 7"):
         toy.go(7)
 
 

@@ -137,7 +137,8 @@ ANSWER = b"T +77.350*0467\n"
 
 def test_a_lost_request_never_reaches_the_box() -> None:
     bench = Bench(Fault(FaultKind.LOSS))
-    bench.toy.go(5)
+    with pytest.raises(LinkTimeout):
+        bench.toy.go(5)
     assert bench.box.heard == []
 
 
