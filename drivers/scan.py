@@ -129,7 +129,7 @@ class Scan:
                 self._listen(timeout)
                 if not running.done:
                     self._see_in_time("the end of the frame")
-            except (LinkTimeout, WireError) as error:
+            except (LinkError, WireError) as error:
                 running.lost = True
                 raise error.at(self.name, "read") from None
         unread, self._unread = self._unread, []
