@@ -57,7 +57,10 @@ class Tally:
 
 
 class Eds:
-    """A DP5 in list mode, whose timer starts at the edge that begins a frame (docs/decisions/0003-dp5-list-mode.md)."""
+    """A DP5 in list mode, whose timer starts at the edge that begins a frame (docs/decisions/0003-dp5-list-mode.md).
+
+    sync_latency: s, of the wire that brings that edge to its sync input.
+    """
 
     Settings = EdsSettings
 
@@ -66,6 +69,7 @@ class Eds:
         link: Link,
         settings: EdsSettings,
         *,
+        sync_latency: float,
         limits: Limits,
         guard: Guard,
         wait: Wait,
@@ -74,6 +78,7 @@ class Eds:
         self.name = name
         self._link = link
         self.settings = settings
+        self._sync_latency = sync_latency
         self._limits = limits
         self._guard = guard
         self._wait = wait
@@ -260,7 +265,7 @@ class Eds:
         if self._timeline.frame > 1:
             raise self._no("read", "heard more than one frame begin since it was armed", "Arm it before each frame.")
         # a photon is recorded when its pulse has peaked; the middle of the tick is the best guess
-        late = self._peaking_time + self.settings.flat_top - self.settings.sync_latency
+        late = self._peaking_time + self.settings.flat_top - self._sync_latency
         times: NDArray[np.float64] = (records.ticks.astype(np.float64) + 0.5) * TICK - late
         return Events(times, records.channels)
 

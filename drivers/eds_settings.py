@@ -29,8 +29,7 @@ class EdsSettings(Strict):
     ev_per_channel, offset: measured calibration, energy = offset + channel * ev_per_channel at the given gain.
     peaking_time, flat_top: of the slow channel.  fast_dead_time: of the fast channel, which is its peaking time.
     slow_threshold: smallest pulse that is recorded.  fast_threshold: smallest pulse that the fast channel counts; where
-    light elements lie below it the dead time reads too low.  sync_latency: of the wire that brings the frame's edge to
-    the sync input, as in the rig's wiring.
+    light elements lie below it the dead time reads too low.
     """
 
     channels: Literal[256, 512, 1024, 2048, 4096, 8192]
@@ -42,7 +41,6 @@ class EdsSettings(Strict):
     fast_dead_time: Seconds = 100e-9
     slow_threshold: ElectronVolts = 100.0
     fast_threshold: ElectronVolts = 150.0
-    sync_latency: Seconds = 0.0
     limits: EdsLimits = Field(default_factory=EdsLimits)
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ class RigState(StrEnum):
 
     LATCHED = "latched"
     CURRENT_STALE = "beam current calibration stale"
+    SCALE_STALE = "scan scale calibration stale"
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,25 @@ RULES: tuple[Rule, ...] = (
     Rule(
         RigState.CURRENT_STALE,
         ("scan.start",),
-        "the beam current was calibrated too long ago, so no dose could be counted",
+        "the calibration of the beam current does not hold now, so no dose could be counted",
         "Measure the current and write it, with its date, into the rig file.",
+    ),
+    Rule(
+        RigState.SCALE_STALE,
+        ("scan.start",),
+        "the calibration of the scan scale does not hold now, so the exposed area and its dose would not be known",
+        "Measure the scale and write its uncertainty, with its date, into the rig file.",
     ),
 )
 
 
 class Interlocks:
-    """Asks the rig which states hold and applies the rules."""
+    """Asks the rig which states hold and applies the rules.
 
-    def __init__(self, states: Mapping[RigState, Callable[[], bool]], rules: Iterable[Rule] = RULES) -> None:
+    states: what there is to say of a state while it holds; "" while it does not.
+    """
+
+    def __init__(self, states: Mapping[RigState, Callable[[], str]], rules: Iterable[Rule] = RULES) -> None:
         self._states = dict(states)
         self._rules = tuple(rules)
         unanswered = {rule.state for rule in self._rules} - set(self._states)
@@ -59,8 +69,8 @@ class Interlocks:
     def guard(self, command: str) -> None:
         """Raise InterlockError when a rule forbids `device.action` now."""
         for rule in self._rules:
-            if any(fnmatchcase(command, pattern) for pattern in rule.commands) and self._states[rule.state]():
+            if any(fnmatchcase(command, pattern) for pattern in rule.commands) and (said := self._states[rule.state]()):
                 device, _, action = command.partition(".")
                 raise InterlockError(
-                    f"refused: {rule.why} ({rule.state})", device=device, action=action, way_out=rule.way_out
+                    f"refused: {rule.why} ({said})", device=device, action=action, way_out=rule.way_out
                 )

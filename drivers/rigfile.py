@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from physics.quantities import Amps, ElectronVolts, Fraction, Kelvin, Metres, Radians, Seconds, Steradians
 
@@ -59,11 +58,11 @@ class Optics(Strict):
 class Calibration(Strict):
     """A measured number with its uncertainty (relative, bound), its date and how long it may be believed.
 
-    taken: when it was measured; `at opening` is for simulated rigs, which are calibrated as they open.
+    taken: when it was measured, with its zone; `at opening` is for simulated rigs, which are calibrated as they open.
     """
 
     uncertainty: Annotated[Fraction, Field(ge=0.0, lt=1.0)]
-    taken: datetime | Literal["at opening"]
+    taken: AwareDatetime | Literal["at opening"]
     valid_for: Annotated[Seconds, Field(gt=0.0)]
 
 

@@ -9,10 +9,16 @@ from rich.console import Console
 
 import protocols
 from drivers.clock import Clock, RealClock, VirtualClock
-from drivers.errors import RigError
+from drivers.errors import Refused, RigError
 from drivers.links import AbortFlag
 from protocols.bench import versions
-from protocols.rig import RigFileError, RigText, open_rig
+from protocols.rig import Rig, RigFileError, RigText, open_rig, unattended_findings
+
+LET_GO = (
+    "scan: the line is closed now, and with it the scan box lets go of the blanker: the beam may be ON, and the rig "
+    "file names no `blank_channel` that holds it off. Blank at the column, or close its valve, NOW; then name what "
+    "does so as `blank_channel:`."
+)
 
 
 def examine(rig: RigText, console: Console, *, only_safe: bool = False) -> bool:
@@ -28,18 +34,34 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False) -> bool:
         opened = open_rig(
             rig, clock=clock, abort=AbortFlag(), wait=clock.sleep, latched=lambda: False, seed=0, sample=None
         )
+    except Refused as error:  # no line was opened
+        console.print(str(error))
+        return False
     except (RigError, RigFileError) as error:
         console.print(str(error))
+        _say_who_blanks(rig, console)
         return False
     try:
         if not only_safe:
-            for name, facts in opened.status().items():
-                console.print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
-            if opened.current_is_stale():
-                console.print("beam current: calibrated too long ago; no exposure will be allowed")
+            _tell(opened, console)
         tried = opened.make_safe()
         for attempt in tried:
             console.print(attempt.said)
         return all(attempt.safe for attempt in tried)
     finally:
         opened.close()
+        _say_who_blanks(rig, console)
+
+
+def _tell(rig: Rig, console: Console) -> None:
+    for name, facts in rig.status().items():
+        console.print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+    calibrations = rig.file.calibrations
+    for name, calibration in (("beam current", calibrations.beam_current), ("scan scale", calibrations.scan_scale)):
+        if stale := rig.stale(calibration):
+            console.print(f"{name}: {stale}; no exposure will be allowed")
+
+
+def _say_who_blanks(rig: RigText, console: Console) -> None:
+    if unattended_findings(rig):
+        console.print(LET_GO)

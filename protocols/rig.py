@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from acquisition.engine import Attempt
@@ -22,9 +23,11 @@ from drivers.interlocks import Interlocks, RigState
 from drivers.limits import Limits, Range
 from drivers.links import AbortFlag, Link, MemoryLink, Peer, Wait
 from drivers.links.address import open_link
-from drivers.rigfile import Calibration, DeviceEntry, RigFile
+from drivers.rigfile import Calibration, DeviceEntry, RigFile, Wire
 from drivers.scan import Scan
 from drivers.scan_settings import ScanSettings
+from physics.units import show
+from protocols import riglock
 from protocols.yamlfile import Located, Place, YamlError, read_yaml, text_of
 from simulators.cryostat_server import CryostatServer
 from simulators.eds_server import EdsServer
@@ -37,7 +40,8 @@ from simulators.world import World
 class Kind:
     """A driver a rig file may name: its class, the limits that follow from its settings, and the box's simulation.
 
-    output, input: the sockets for trigger cables on the box.
+    output, input: the sockets for trigger cables on the box; a driver with an input is given INPUT_latency, s, of the
+    one cable that must end there.
     """
 
     driver: type[Cryostat] | type[Scan] | type[Eds]
@@ -83,6 +87,7 @@ class Rig:
     opened: float
     links: list[Link] = field(default_factory=list)
     devices: dict[str, Cryostat | Scan | Eds] = field(default_factory=dict)
+    lock: FileLock | None = None  # of a real rig, which is open in one process at a time
 
     @property
     def cryostat(self) -> Cryostat:
@@ -124,17 +129,20 @@ class Rig:
         """Close every link, the beam's last: a scan box that loses its line lets go of the blanker."""
         for link in reversed(self.links):
             link.close()
+        if self.lock is not None:
+            self.lock.release()
 
-    def current_is_stale(self) -> bool:
-        """True when the beam current was measured too long ago to count dose with it."""
-        return self._stale(self.file.calibrations.beam_current)
-
-    def _stale(self, calibration: Calibration) -> bool:
+    def stale(self, calibration: Calibration) -> str:
+        """How old a calibration is and how old it may be, when it must not be counted with; "" while it is valid."""
         if isinstance(calibration.taken, datetime):
-            age = (self.clock.utc() - calibration.taken.astimezone(UTC)).total_seconds()
+            age = (self.clock.utc() - calibration.taken).total_seconds()
         else:
             age = self.clock.now() - self.opened
-        return not 0.0 <= age <= calibration.valid_for
+        if 0.0 <= age <= calibration.valid_for:
+            return ""
+        hours = show(round(abs(age), -1), "h")
+        when = f"measured {hours} ago" if age > 0.0 else f"dated {hours} after now"
+        return f"{when}, valid for {show(calibration.valid_for, 'h')}"
 
     def _device(self, name: str, kind: type[D]) -> D:
         device = self.devices.get(name)
@@ -170,6 +178,8 @@ def read_rig(text: str, name: str) -> RigText:
     for number, wire in enumerate(rig.model.wiring):
         _see_socket(rig, ("wiring", number, "from"), wire.source, lambda kind: kind.output)
         _see_socket(rig, ("wiring", number, "to"), wire.to, lambda kind: kind.input)
+    for device, entry in rig.model.devices.items():
+        _see_wired(rig, device, _kind(rig, device, entry).input)
     return rig
 
 
@@ -191,14 +201,23 @@ def open_rig(
 ) -> Rig:
     """Open every device or none; raises RigFileError and what a device raises when it does not answer as it should.
 
+    A real rig is held for this process until it is closed; raises Refused while another process has it.
+
     wait: the control wait.  latched: true while a tripped interlock waits for a person.  seed, sample: of the world
     behind `sim:` links.  remembered: where an earlier process left that world; it goes on from there.
     """
     world = _world(rig, clock, seed, sample) if rig.model.simulation is not None else None
     if world is not None and remembered is not None and remembered.exists():
         world.load(remembered)
-    states = {RigState.LATCHED: latched, RigState.CURRENT_STALE: lambda: opened.current_is_stale()}
+    calibrations = rig.model.calibrations
+    states = {
+        RigState.LATCHED: lambda: "latched" if latched() else "",
+        RigState.CURRENT_STALE: lambda: opened.stale(calibrations.beam_current),
+        RigState.SCALE_STALE: lambda: opened.stale(calibrations.scan_scale),
+    }
     opened: Rig = Rig(rig.model, rig.text, clock, abort, Interlocks(states), world, clock.now())
+    if not rig.model.simulated:
+        opened.lock = riglock.take(rig.model.name, clock)
 
     def between_transactions(seconds: float) -> None:
         busy = [link.name for link in opened.links if link.in_transaction]
@@ -214,6 +233,13 @@ def open_rig(
         opened.close()
         raise
     return opened
+
+
+def unattended_findings(rig: RigText) -> list[str]:
+    """What speaks against leaving this rig alone with a run, in words; nothing speaks against a simulated one."""
+    if rig.model.simulated or (rig.model.blank_channel or "").strip():
+        return []
+    return ["declares no independent blank channel, so it may not run unattended (`blank_channel:`)."]
 
 
 def scan_settings(rig: RigText) -> ScanSettings:
@@ -278,7 +304,12 @@ def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, wait:
     }
     link = _link(name, entry, kind, opened)
     opened.links.append(link)
-    device = kind.driver(link, settings, limits=Limits(limits), guard=opened.interlocks.guard, wait=wait, name=name)
+    latency: dict[str, Any] = (
+        {f"{kind.input}_latency": wire.latency for wire in _wires_to(rig, f"{name}.{kind.input}")} if kind.input else {}
+    )
+    device = kind.driver(
+        link, settings, limits=Limits(limits), guard=opened.interlocks.guard, wait=wait, name=name, **latency
+    )
     opened.devices[name] = device  # one that fails to open is made safe with the others
     try:
         device.open()
@@ -299,6 +330,20 @@ def _see_socket(rig: RigText, place: Place, end: str, socket: Callable[[Kind], s
         known = f"there is {device}.{has}" if has else f"{device} has none"
         direction = "output" if place[-1] == "from" else "input"
         raise RigFileError(f'rig {rig.name} {rig.located.at(place)}: "{end}" is no trigger {direction}; {known}')
+
+
+def _see_wired(rig: RigText, device: str, socket: str | None) -> None:
+    """See that exactly one cable ends at a trigger input: its latency is part of every time that the box tells."""
+    if socket is not None and (ends := len(_wires_to(rig, f"{device}.{socket}"))) != 1:
+        raise RigFileError(
+            f"rig {rig.name} {rig.located.at(('devices', device))}: {ends or 'no'} trigger cables end at "
+            f"{device}.{socket}, which needs one: nothing that {device} sees would have a known place in the frame. "
+            f"Write it under `wiring:`, such as {{from: scan.unblanked, to: {device}.{socket}, latency: 200 ns}}."
+        )
+
+
+def _wires_to(rig: RigText, end: str) -> list[Wire]:
+    return [wire for wire in rig.model.wiring if wire.to == end]
 
 
 def _settings(rig: RigText, name: str, entry: DeviceEntry, model: type[S]) -> S:

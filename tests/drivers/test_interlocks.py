@@ -24,13 +24,14 @@ COMMANDS = (
 FORBIDDEN = {
     RigState.LATCHED: {"scan.start", "cryostat.set_temperature"},
     RigState.CURRENT_STALE: {"scan.start"},
+    RigState.SCALE_STALE: {"scan.start"},
 }
 COMBINATIONS = [set(some) for n in range(len(RigState) + 1) for some in combinations(RigState, n)]
 
 
-def answering(holding: Iterable[RigState]) -> dict[RigState, Callable[[], bool]]:
+def answering(holding: Iterable[RigState]) -> dict[RigState, Callable[[], str]]:
     """What a rig answers that is in these states."""
-    return {state: (lambda state=state: state in holding) for state in RigState}  # type: ignore[misc]
+    return {state: (lambda state=state: f"so {state}" if state in holding else "") for state in RigState}  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -54,15 +55,15 @@ def test_what_makes_the_rig_safe_is_never_forbidden(command: str) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.state))
-def test_a_refusal_names_the_command_why_and_the_way_out(rule: Rule) -> None:
+def test_a_refusal_names_the_command_why_what_holds_and_the_way_out(rule: Rule) -> None:
     with pytest.raises(InterlockError) as refusal:
         Interlocks(answering([rule.state])).guard("scan.start")
-    assert str(refusal.value) == f"scan: start refused: {rule.why} ({rule.state}). {rule.way_out}"
+    assert str(refusal.value) == f"scan: start refused: {rule.why} (so {rule.state}). {rule.way_out}"
 
 
 def test_a_rule_whose_state_nobody_tells_is_an_error_at_once() -> None:
     with pytest.raises(ValueError, match="beam current calibration stale"):
-        Interlocks({RigState.LATCHED: lambda: False})
+        Interlocks({RigState.LATCHED: str})
 
 
 def test_the_states_are_asked_anew_for_every_command() -> None:
@@ -77,7 +78,7 @@ def test_the_states_are_asked_anew_for_every_command() -> None:
 
 
 def test_a_state_that_cannot_be_read_forbids() -> None:
-    def unreadable() -> bool:
+    def unreadable() -> str:
         raise DeviceError("sensor open", device="cryostat", action="temperature")
 
     states = answering([]) | {RigState.CURRENT_STALE: unreadable}

@@ -12,7 +12,9 @@ import protocols.rig as composition
 from drivers.clock import VirtualClock
 from drivers.errors import InterlockError, LinkError
 from drivers.links import AbortFlag, Fault, FaultKind, FaultyLink
+from drivers.ticket import Frame
 from protocols.rig import Rig, RigFileError, RigText, load_rig, open_rig, read_rig, shipped_rigs
+from tests.drivers.scan_bench import Office
 
 SHIPPED = load_rig("bench").text
 DATES = "taken: at opening"
@@ -179,24 +181,78 @@ def test_a_rig_opens_completely_or_not_at_all(silent: str, monkeypatch: pytest.M
     assert all(each.closed for each in made)
 
 
-def stale(age: str) -> Rig:
-    """A simulated rig whose current was measured on a certain day, 2026-01-05, and is looked at `age`."""
-    text = SHIPPED.replace(DATES, "taken: 2026-01-05T08:00:00Z", 1)
-    return opened(read_rig(text, "my.yaml"), VirtualClock(datetime.fromisoformat(age).replace(tzinfo=UTC)))
+def aged(age: str, calibration: int = 0) -> Rig:
+    """A simulated rig whose current (0) or scale (1) was measured on 2026-01-05 at 8, opened and looked at `age`."""
+    parts = SHIPPED.split(DATES)
+    parts[calibration] += "taken: 2026-01-05T08:00:00Z"
+    parts[1 - calibration] += DATES
+    return opened(read_rig("".join(parts), "my.yaml"), VirtualClock(datetime.fromisoformat(age).replace(tzinfo=UTC)))
 
 
 @pytest.mark.parametrize(
-    ("age", "is_stale"),
-    [("2026-01-05T08:00:00", False), ("2026-01-05T19:59:00", False), ("2026-01-05T20:01:00", True)],
+    ("calibration", "age", "said"),
+    [
+        (0, "2026-01-05T08:00:00", None),
+        (0, "2026-01-05T19:59:00", None),
+        (0, "2026-01-05T20:30:00", r"beam current does not hold now.*\(measured 12\.5 h ago, valid for 12 h\)"),
+        (0, "2026-01-05T07:30:00", r"beam current does not hold now.*\(dated 0\.5 h after now, valid for 12 h\)"),
+        (1, "2026-02-04T07:59:00", None),
+        (1, "2026-02-04T10:00:00", r"scan scale does not hold now.*\(measured 722 h ago, valid for 720 h\)"),
+        (1, "2026-01-05T07:00:00", r"scan scale does not hold now.*\(dated 1 h after now, valid for 720 h\)"),
+    ],
 )
-def test_a_current_calibration_is_believed_for_as_long_as_the_rig_file_says(age: str, is_stale: bool) -> None:
-    assert stale(age).current_is_stale() is is_stale
+def test_a_calibration_opens_the_beam_for_as_long_as_the_rig_file_says(
+    calibration: int, age: str, said: str | None
+) -> None:
+    guard = aged(age, calibration).interlocks.guard
+    if said is None:
+        guard("scan.start")
+    else:
+        with pytest.raises(InterlockError, match=f"scan: start refused: the calibration of the {said}"):
+            guard("scan.start")
 
 
-def test_a_current_measured_tomorrow_is_not_believed() -> None:
-    assert stale("2026-01-05T07:59:00").current_is_stale()
+def test_a_rig_calibrated_as_it_opened_is_stale_after_as_long_as_any_other() -> None:
+    clock = VirtualClock()
+    rig = opened(load_rig("bench"), clock)
+    clock.sleep(12 * 3600.0 + 1.0)
+    with pytest.raises(InterlockError, match="beam current"):
+        rig.interlocks.guard("scan.start")
 
 
-def test_a_stale_current_opens_no_beam() -> None:
-    with pytest.raises(InterlockError, match=r"scan: start refused: the beam current was calibrated too long ago"):
-        stale("2026-01-07T08:00:00").interlocks.guard("scan.start")
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_date_without_its_zone_is_no_date(number: int) -> None:
+    parts = SHIPPED.split(DATES)
+    parts[number] += "taken: 2026-01-05T08:00:00"
+    parts[1 - number] += DATES
+    message = refused("".join(parts))
+    assert "taken" in message
+    assert "Input should have timezone info" in message
+
+
+# --- trigger cables
+
+
+def test_an_x_ray_detector_that_hears_no_frame_begin_is_refused() -> None:
+    message = refused(re.sub(r"wiring:\n.*\n", "", SHIPPED))
+    assert "no trigger cables end at eds.sync, which needs one" in message
+    assert f"line {line_of('driver: amptek-dp5')}, " in message
+
+
+def test_two_cables_into_one_trigger_input_are_refused() -> None:
+    cable = "  - {from: scan.unblanked, to: eds.sync, latency: 200 ns}\n"
+    assert "2 trigger cables end at eds.sync, which needs one" in refused(changed(cable, 2 * cable))
+
+
+def test_x_rays_are_timed_by_the_latency_of_the_cable() -> None:
+    rig = opened(read_rig(changed("latency: 200 ns", "latency: 20 ms"), "my.yaml"))
+    frame = rig.scan.commanded(Frame((0.0, 0.0), (600e-9, 600e-9), (64, 64), 20e-6))  # 82 ms
+    rig.eds.arm("exposure 1")
+    rig.scan.start(frame, Office().ticket(frame))
+    while not rig.scan.finished():
+        rig.scan.read(0.05)
+    rig.clock.sleep(0.1)
+    times = rig.eds.read().times
+    assert times.size > 10
+    assert times.min() >= 19e-3  # earlier ones came before the edge
+    assert 70e-3 < times.max() < frame.seconds  # without the cable's latency the last one came at 62 ms

@@ -19,7 +19,7 @@ from tests.drivers.golden import Line
 from tests.drivers.scripted import Scripted
 
 LATENCY = 700e-9  # s of the sync wire
-SETTINGS = EdsSettings(channels=2048, ev_per_channel=5.0, offset=0.0, sync_latency=LATENCY)
+SETTINGS = EdsSettings(channels=2048, ev_per_channel=5.0, offset=0.0)
 
 
 class Source:
@@ -65,7 +65,9 @@ def poisson(rate: float, begins: float, seconds: float, seed: int) -> NDArray[np
 
 
 def a_driver(link: Link, settings: EdsSettings = SETTINGS, guard: Callable[[str], None] = lambda command: None) -> Eds:
-    return Eds(link, settings, limits=Limits(ranges(settings)), guard=guard, wait=link.clock.sleep)
+    return Eds(
+        link, settings, sync_latency=LATENCY, limits=Limits(ranges(settings)), guard=guard, wait=link.clock.sleep
+    )
 
 
 class EdsBench:
