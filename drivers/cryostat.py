@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,8 @@ SAME_KELVIN = 0.0015  # K; set points are carried with three decimals
 SAME_RATE = 0.051  # K/min; the box rounds rates to 0.1 K/min
 MODELS = ("MODEL335", "MODEL336")
 CLOSED_LOOP, KELVINS = 1, 1  # OUTMODE and INTYPE, manual chapter 6
+
+BY_HAND = "Was it set at the front panel? Leave the controller alone and try again."
 
 
 class Cryostat:
@@ -61,7 +63,11 @@ class Cryostat:
         """
         (identity,) = self._ask("open", wire.IDENTITY())
         if identity["maker"] != "LSCI" or identity["model"] not in MODELS:
-            raise self._no("open", f"found {identity['maker']} {identity['model']}, not a Lake Shore 335 or 336")
+            raise self._no(
+                "open",
+                f"found {identity['maker']} {identity['model']}, not a Lake Shore 335 or 336",
+                "Does the link in the rig file lead to the cryostat's controller?",
+            )
         self._ask("open", wire.EVENTS())  # what happened before we came is not our error
         stage = self._settings.inputs["stage"]
         (loop,) = self._ask("open", wire.MODE_IS(output=self._output))
@@ -89,7 +95,10 @@ class Cryostat:
         self._limits.check(self.name, action, temperature=kelvin, ramp=ramp_kelvin_per_second)
         if not AGREE <= tolerance < math.inf:
             raise LimitError(
-                f"refused: a tolerance of {tolerance} K; readings agree to {AGREE} K", device=self.name, action=action
+                f"refused: a tolerance of {tolerance:g} K; two readings agree to {AGREE:g} K",
+                device=self.name,
+                action=action,
+                way_out=f"Choose a tolerance of {AGREE:g} K or more.",
             )
         self._guard(f"{self.name}.{action}")
         rate = math.floor(ramp_kelvin_per_second * 600.0 + 1e-6) / 10.0  # K/min
@@ -97,16 +106,6 @@ class Cryostat:
             start = self._control_from_here(action, rate)
             self._start_ramp(action, kelvin, rate)
             self._until_held(action, start, kelvin, rate, tolerance)
-
-    def hold(self) -> None:
-        """Keep the stage at the temperature it has now.
-
-        Raises LimitError, InterlockError, LinkError, WireError, DeviceError.
-        """
-        self._guard(f"{self.name}.hold")
-        with self._heater_off_on_failure():
-            self._control_from_here("hold", self._ramp()["rate"])
-            self._heat("hold")
 
     def heater_off(self) -> None:
         """Switch the heater of the stage off; the cold takes it where it will. Raises InterlockError, LinkError."""
@@ -166,43 +165,32 @@ class Cryostat:
         self._limits.check(self.name, action, temperature=here)
         # a ramp starts from the old set point, not from the temperature (manual, RAMP): bring it here first;
         # in one line, for a ramp that is switched off on its way jumps to its end
-        ramp, set_point, events = self._ask(
+        ramp, set_point = self._command(
             action,
             wire.RAMP(output=self._output, on=0, rate=rate),
             wire.SETPOINT(output=self._output, kelvin=here),
             wire.RAMP_IS(output=self._output),
             wire.SETPOINT_IS(output=self._output),
-            wire.EVENTS(),
         )
-        self._accepted(action, events)
         self._see(action, "ramp", ramp["on"], 0, 0.0)
         self._see(action, "set point", set_point["kelvin"], here, SAME_KELVIN)
         return here
 
     def _start_ramp(self, action: str, kelvin: float, rate: float) -> None:
-        ramp, events = self._ask(
-            action,
-            wire.RAMP(output=self._output, on=1, rate=rate),
-            wire.RAMP_IS(output=self._output),
-            wire.EVENTS(),
+        (ramp,) = self._command(
+            action, wire.RAMP(output=self._output, on=1, rate=rate), wire.RAMP_IS(output=self._output)
         )
-        self._accepted(action, events)
         self._see(action, "ramp", ramp["on"], 1, 0.0)
         self._see(action, "ramp rate", ramp["rate"], rate, SAME_RATE)
-        (events,) = self._ask(action, wire.SETPOINT(output=self._output, kelvin=kelvin), wire.EVENTS())
-        self._accepted(action, events)
+        self._command(action, wire.SETPOINT(output=self._output, kelvin=kelvin))
         self._heat(action)
 
     def _heat(self, action: str) -> None:
         """Switch the heater on: always after the set point, which is what it will heat to."""
         level = self._settings.heater_range
-        found, events = self._ask(
-            action,
-            wire.RANGE(output=self._output, range=level),
-            wire.RANGE_IS(output=self._output),
-            wire.EVENTS(),
+        (found,) = self._command(
+            action, wire.RANGE(output=self._output, range=level), wire.RANGE_IS(output=self._output)
         )
-        self._accepted(action, events)
         self._see(action, "heater range", found["range"], level, 0.0)
 
     def _switch_off(self, action: str) -> None:
@@ -253,12 +241,14 @@ class Cryostat:
     ) -> None:
         """See that nobody and nothing changed what we started."""
         if level != self._settings.heater_range:
-            raise self._no(action, f"the heater range became {level}, set was {self._settings.heater_range}")
+            raise self._no(action, f"the heater range became {level}, set was {self._settings.heater_range}", BY_HAND)
         if fault:
             raise self._no(action, f"the heater is {'open' if fault == 1 else 'shorted'}", "Look at its leads.")
         if not min(between) - SAME_KELVIN <= set_point <= max(between) + SAME_KELVIN:
             raise self._no(
-                action, f"the set point is {set_point:.3f} K, not on the way from {between[0]} to {between[1]} K"
+                action,
+                f"the set point is {set_point:.3f} K, not on the way from {between[0]:g} K to {between[1]:g} K",
+                BY_HAND,
             )
 
     @contextmanager
@@ -287,7 +277,7 @@ class Cryostat:
                 raise self._no(
                     action,
                     f"the sensor of the {node} on input {letter} gives no temperature ({bad.name})",
-                    "Look at it.",
+                    f"Is the lead of input {letter} plugged in?",
                 )
             if abs(first["kelvin"] - second["kelvin"]) <= AGREE and low <= second["kelvin"] <= high:
                 return float(second["kelvin"])
@@ -298,23 +288,29 @@ class Cryostat:
             action=action,
         )
 
-    def _ramp(self) -> Mapping[str, Any]:
-        (ramp,) = self._ask("hold", wire.RAMP_IS(output=self._output))
-        return ramp
-
     def _ask(self, action: str, *said: Said) -> list[dict[str, Any]]:
         return self._conversation.ask(action, *said)
 
-    def _see(self, action: str, what: str, found: float, wanted: float, same: float) -> None:
-        if not abs(found - wanted) <= same:
-            raise self._no(action, f"the {what} reads back as {found:g}, sent was {wanted:g}")
-
-    def _accepted(self, action: str, register: dict[str, Any]) -> None:
+    def _command(self, action: str, *said: Said) -> list[dict[str, Any]]:
+        """Send commands and questions, and see that no command was refused; what the questions were answered."""
+        *found, register = self._ask(action, *said, wire.EVENTS())
         events = wire.events(register["bits"])
         if wire.Event.POWER_ON in events:
-            raise self._no(action, "the controller was switched off and on again", "Find out why.")
+            raise self._no(
+                action, "the controller was switched off and on again", "Find out why, then set the temperature again."
+            )
         if bad := events & ~wire.Event.OPERATION_COMPLETE:
-            raise self._no(action, f"the controller refused the command ({bad.name})")
+            commands = ";".join(one.text for one in said if one.message.reply is None)
+            raise self._no(
+                action,
+                f'the controller refused "{commands}" ({bad.name})',
+                "Does the controller allow it by hand? If so, the line garbled it: try again.",
+            )
+        return found
+
+    def _see(self, action: str, what: str, found: float, wanted: float, same: float) -> None:
+        if not abs(found - wanted) <= same:
+            raise self._no(action, f"the {what} reads back as {found:g}, sent was {wanted:g}", BY_HAND)
 
     def _no(self, action: str, what: str, way_out: str = "") -> DeviceError:
         return DeviceError(what, device=self.name, action=action, way_out=way_out)

@@ -65,8 +65,12 @@ def test_a_temperature_is_read_twice_behind_its_status() -> None:
 @pytest.mark.parametrize(("bits", "why"), [("001", "INVALID"), ("016", "TOO_COLD"), ("128", "SENSOR_OVERRANGE")])
 def test_a_reading_whose_status_is_bad_is_no_temperature(bits: str, why: str) -> None:
     cryostat, _, _ = talk(reading("+077.350", bits))
-    with pytest.raises(DeviceError, match=why):
+    with pytest.raises(DeviceError, match=why) as failure:
         cryostat.temperature()
+    assert str(failure.value) == (
+        f"cryostat: temperature the sensor of the stage on input A gives no temperature ({why}). "
+        "Is the lead of input A plugged in?"
+    )
 
 
 def test_two_readings_that_differ_are_asked_for_again_and_then_refused() -> None:
@@ -142,9 +146,17 @@ def test_beyond_the_limits_not_a_byte_is_sent(values: tuple[float, float]) -> No
     assert not box.requests
 
 
+@pytest.mark.parametrize("tolerance", [float("nan"), float("inf"), -1.0])
+def test_a_tolerance_that_is_no_number_is_refused(tolerance: float) -> None:
+    cryostat, box, _ = talk([])
+    with pytest.raises(LimitError, match="tolerance"):
+        cryostat.set_temperature(100.0, RATE, tolerance)
+    assert not box.requests
+
+
 def test_a_tolerance_tighter_than_two_readings_agree_is_refused() -> None:
     cryostat, _, _ = talk([])
-    with pytest.raises(LimitError, match="tolerance"):
+    with pytest.raises(LimitError, match=r"tolerance of 0\.1 K; .* Choose a tolerance of 0\.2 K or more\."):
         cryostat.set_temperature(100.0, RATE, tolerance=0.1)
 
 
@@ -156,7 +168,7 @@ def test_an_interlock_forbids_before_a_byte_is_sent_but_never_the_safe_state() -
         raise InterlockError(f"refused: {command}")
 
     cryostat = a_driver(MemoryLink("cryostat", box, clock), SETTINGS, guard=guard)
-    for act in (lambda: cryostat.set_temperature(100.0, RATE), cryostat.hold, cryostat.heater_off):
+    for act in (lambda: cryostat.set_temperature(100.0, RATE), cryostat.heater_off):
         with pytest.raises(InterlockError, match=r"cryostat\."):
             act()
     assert not box.requests
@@ -173,7 +185,12 @@ def test_the_slowest_step_of_the_box_never_makes_a_ramp_faster_than_asked() -> N
 
 
 @pytest.mark.parametrize(
-    ("register", "said"), [("016", "EXECUTION_ERROR"), ("032", "COMMAND_ERROR"), ("128", "switched off and on")]
+    ("register", "said"),
+    [
+        ("016", r'refused "RAMP 1,0,10\.0;SETP 1,90\.012" \(EXECUTION_ERROR\)\. Does the controller allow it '),
+        ("032", r'refused "RAMP 1,0,10\.0;SETP 1,90\.012" \(COMMAND_ERROR\)\. Does the controller allow it '),
+        ("128", r"switched off and on again\. Find out why, then "),
+    ],
 )
 def test_a_refused_command_leaves_the_heater_off(register: str, said: str) -> None:
     start = golden("lakeshore", "ramp")[:4]

@@ -15,7 +15,6 @@ COMMANDS = (
     "scan.start",
     "scan.stop",
     "cryostat.set_temperature",
-    "cryostat.hold",
     "cryostat.heater_off",
     "eds.arm",
     "eds.configure",
@@ -49,7 +48,7 @@ def test_the_table_above_knows_every_state_of_the_rules() -> None:
     assert set(FORBIDDEN) == set(RigState) == {rule.state for rule in RULES}
 
 
-@pytest.mark.parametrize("command", ["scan.blank", "scan.stop", "cryostat.hold", "cryostat.heater_off"])
+@pytest.mark.parametrize("command", ["scan.blank", "scan.stop", "cryostat.heater_off"])
 def test_what_makes_the_rig_safe_is_never_forbidden(command: str) -> None:
     Interlocks(answering(RigState)).guard(command)
 

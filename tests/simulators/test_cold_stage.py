@@ -63,16 +63,6 @@ def test_the_stage_is_cooled_to_100_kelvin_and_held_there() -> None:
     assert 0.0 < bench.cryostat.heater() < 0.5
 
 
-def test_hold_keeps_the_temperature_of_that_moment() -> None:
-    bench = cold_bench()
-    bench.clock.sleep(1800.0)
-    here = bench.cryostat.temperature()
-    bench.cryostat.hold()
-    bench.clock.sleep(1800.0)
-    assert bench.cryostat.temperature() == pytest.approx(here, abs=0.5)
-    assert bench.cryostat.set_point() == pytest.approx(here, abs=NOISE)
-
-
 def test_the_status_tells_what_an_operator_looks_at() -> None:
     bench = cold_bench()
     bench.world.cryostat.open_sensor("shield")
