@@ -8,11 +8,13 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from drivers.errors import LimitError
 
 CELL = 4e-9  # m, on a lamella (architecture section 7)
 TILE = 64  # cells a side
+FARTHEST = 2e-6  # m; a map that may be farther off tells no place in a scan field from another
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,52 @@ class DoseMap:
 
     def __init__(self) -> None:
         self._tiles: dict[tuple[int, int], NDArray[np.float64]] = {}
+        self._everywhere = 0.0  # received by every cell besides what is in its tile
 
     def copy(self) -> DoseMap:
         """An independent copy, to plan on."""
         twin = DoseMap()
         twin._tiles = {place: tile.copy() for place, tile in self._tiles.items()}
+        twin._everywhere = self._everywhere
         return twin
+
+    def include(self, other: DoseMap) -> None:
+        """Add everything that another map holds."""
+        self._everywhere += other._everywhere
+        for place, tile in other._tiles.items():
+            self._tiles.setdefault(place, np.zeros((TILE, TILE)))[...] += tile
+
+    def dilated(self, margin: float) -> DoseMap:
+        """The map of a sample that may have moved by up to `margin` m along x and along y, as one.
+
+        Each cell has the highest fluence of all that may now lie there.  Beyond FARTHEST, or for a margin that is no
+        number, every cell of the lamella has the highest of all.
+        """
+        moved = DoseMap()
+        moved._everywhere = self._everywhere
+        if not self._tiles:
+            return moved
+        if not margin <= FARTHEST:
+            moved._everywhere += max(float(tile.max()) for tile in self._tiles.values())
+            return moved
+        cells = math.ceil(margin / CELL)
+        rim = math.ceil(cells / TILE)
+        columns, rows = zip(*self._tiles, strict=True)
+        left, right = min(columns) - rim, max(columns) + rim + 1
+        top, bottom = min(rows) - rim, max(rows) + rim + 1
+        whole = np.zeros(((bottom - top) * TILE, (right - left) * TILE))
+        for (column, row), tile in self._tiles.items():
+            y, x = (row - top) * TILE, (column - left) * TILE
+            whole[y : y + TILE, x : x + TILE] = tile
+        for axis in (0, 1):
+            whole = maximum_filter1d(whole, 2 * cells + 1, axis=axis, mode="constant")
+        for row in range(top, bottom):
+            for column in range(left, right):
+                y, x = (row - top) * TILE, (column - left) * TILE
+                tile = whole[y : y + TILE, x : x + TILE]
+                if tile.any():
+                    moved._tiles[column, row] = tile.copy()
+        return moved
 
     def add(self, where: Rectangle, fluence: float) -> None:
         """Add `fluence`, m^-2, to every cell that `where` touches; raises LimitError unless it is finite and >= 0."""
@@ -98,12 +140,12 @@ class DoseMap:
 
     def _read(self, cells: tuple[int, int, int, int]) -> NDArray[np.float64]:
         x0, y0, x1, y1 = cells
-        read = np.zeros((y1 - y0, x1 - x0))
+        read = np.full((y1 - y0, x1 - x0), self._everywhere)
         for (tx, ty), tile in self._tiles.items():
             left, right = max(x0, tx * TILE), min(x1, (tx + 1) * TILE)
             top, bottom = max(y0, ty * TILE), min(y1, (ty + 1) * TILE)
             if left < right and top < bottom:
-                read[top - y0 : bottom - y0, left - x0 : right - x0] = tile[
+                read[top - y0 : bottom - y0, left - x0 : right - x0] += tile[
                     top - ty * TILE : bottom - ty * TILE, left - tx * TILE : right - tx * TILE
                 ]
         return read

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from acquisition.budget import Aim, Area, BeamBelief, Books
 from acquisition.chain import Chain, Entry
 from acquisition.dosemap import Rectangle
+from acquisition.frames import Wander, received
 from drivers.errors import TicketError
 from drivers.ticket import Frame, Ticket
 
@@ -15,8 +17,9 @@ class Ledger(Books):
     """Reserves, spends and settles exposures of one sample; issues the tickets.
 
     passport: the sample's chain; what it holds is booked first, an exposure never settled in full.  areas: with their
-    budgets.  note: told of every reservation, opening and settlement, for the journal of the run.  Only tickets that
-    this very ledger issued are good: one from before the passport was opened again is not.
+    budgets.  note: told of every reservation, opening and settlement, for the journal of the run.  frame: whose origin
+    the first exposure of the run sets.  wander, utc: how far, and since when, what other frames booked may have moved.
+    Only tickets that this very ledger issued are good: one from before the passport was opened again is not.
     """
 
     def __init__(
@@ -25,20 +28,33 @@ class Ledger(Books):
         areas: Mapping[str, Area],
         belief: BeamBelief,
         note: Callable[[str, Entry], None],
+        *,
+        frame: str,
+        wander: Wander,
+        utc: Callable[[], datetime],
     ) -> None:
         super().__init__(areas, belief)
         self._passport = passport
         self._note = note
-        self._reserved: dict[str, Entry] = {}
+        self._frame = frame
+        self._wander = wander
+        self._utc = utc
         self._issued: dict[str, Ticket] = {}
         self._spent: dict[str, Ticket] = {}
-        for entry in passport.entries:
-            self._take_in(entry)
+        reserved = [entry for entry in passport.entries if entry["kind"] == "reserve"]
+        self._reserved: dict[str, Entry] = {entry["exposure_id"]: entry for entry in reserved}
+        self._lit = any(entry.get("frame") == frame for entry in reserved)
+        self._book_passport()
 
     @property
     def passport_sha256(self) -> str:
         """Hash that stands for everything the sample has received so far."""
         return self._passport.sha256
+
+    def before_light(self) -> None:
+        """Until the run's first exposure: book what other frames received as far off as it may be by now."""
+        if not self._lit:
+            self._book_passport()
 
     def rehearsal(self) -> Books:
         """The books as they stand, to plan on; nothing booked there reaches the passport."""
@@ -50,11 +66,14 @@ class Ledger(Books):
         """Put one pass of a frame on the books, durably, and hand out its ticket; raises BudgetError."""
         if exposure_id in self._reserved:
             raise TicketError(f"exposure {exposure_id} was reserved before", device="ledger")
+        self.before_light()
         self.require(area, frame, aim, step=step)
         where = self.footprint(frame, aim)
         entry = self._passport.append(
             "reserve",
             exposure_id=exposure_id,
+            frame=self._frame,
+            utc=self._utc().isoformat(),
             area=area,
             body="lamella",
             face="top",
@@ -65,7 +84,9 @@ class Ledger(Books):
             seconds=frame.seconds,
             current=self.belief.current,
         )
-        self._take_in(entry)
+        self.map.add(Rectangle(*entry["where"]), entry["fluence"])  # in full, whether or not it is ever settled
+        self._reserved[exposure_id] = entry
+        self._lit = True
         self._note("reserve", entry)
         ticket = self._issued[exposure_id] = Ticket(exposure_id, area, frame, self)
         return ticket
@@ -87,8 +108,5 @@ class Ledger(Books):
         self._note("settle", settled)
         return float(fluence)
 
-    def _take_in(self, entry: Entry) -> None:
-        """Book a reservation in full: settled it was delivered whole, and one that is not stays as it is, for ever."""
-        if entry["kind"] == "reserve":
-            self.map.add(Rectangle(*entry["where"]), entry["fluence"])
-            self._reserved[entry["exposure_id"]] = entry
+    def _book_passport(self) -> None:
+        self.map = received(self._passport.entries, self._frame, self._wander, self._utc())

@@ -274,6 +274,7 @@ class StepRun:
         """Where the sample stands until the end of a frame that lasts so long, s."""
         if not self.entries("reserve"):
             self.tracker.first_light(self._now())
+            self.ledger.before_light()
         return self.tracker.aim(self._now() + lasting)
 
     def _now(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -10,17 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from rich.console import Console
 
 from acquisition.datafile import DataFileError
 from acquisition.engine import RecipeDiverged, TornStep
 from acquisition.results import write_json
-from drivers.errors import RigError
+from drivers.errors import Aborted, RigError
+from drivers.rigfile import RigFile, Simulation
 from physics.units import UnitError
+from protocols.books import Preview, look
 from protocols.display import Display, duration
+from protocols.job import Job, RunError
 from protocols.outlook import StepError
+from protocols.passports import passport_path
 from protocols.plan import Finding, summary
-from protocols.runner import Job, RunError, begin, carry_out, look
+from protocols.runner import begin, carry_out
 
+STAND_IN = Simulation(sample="li-lipon", hidden_errors=True)  # behind a real rig's links while it is rehearsed
 CANNOT = (
     "whether the instrument's numbers are as calibrated: the dose is planned at the upper bound of the rig file's "
     "uncertainties",
@@ -36,17 +43,21 @@ class Report:
     content: dict[str, Any]
 
 
-def check(job: Job, display: Display) -> Report:
-    """Plan the job, rehearse it on a simulated rig in a folder that is thrown away, write check.json and check.html."""
-    plans, findings, books = look(job)
+def check(job: Job, console: Console) -> Report:
+    """Plan the job, rehearse it on a simulated rig in a folder that is thrown away, write check.json and check.html.
+
+    Raises Aborted when somebody stops the rehearsal: nothing is found then.
+    """
+    preview = look(job)
+    findings = list(preview.findings)
     content: dict[str, Any] = {
         "schema": 1,
         "recipe": {"name": job.recipe.heading.name, "sha256": job.recipe.sha256},
         "rig": {"name": job.rig.model.name, "simulated": job.rig.model.simulated},
-        **summary(plans, findings, books),
+        **summary(*preview),
     }
-    if not findings and job.rig.model.simulated:
-        content["rehearsal"], problem = _rehearse(job, display)
+    if not findings:
+        content["rehearsal"], problem = _rehearse(job, preview, console)
         findings += [problem] if problem is not None else []
     if not job.rig.model.simulated and job.rig.model.blank_channel is None:
         findings.append(
@@ -61,16 +72,48 @@ def check(job: Job, display: Display) -> Report:
     return Report(findings, content)
 
 
-def _rehearse(job: Job, display: Display) -> tuple[dict[str, Any], Finding | None]:
+def _rehearse(job: Job, preview: Preview, console: Console) -> tuple[dict[str, Any], Finding | None]:
     with tempfile.TemporaryDirectory(prefix="cryolift-check-") as folder:
-        rehearsal = replace(job, folder=Path(folder) / "run")
-        begin(rehearsal)
+        rehearsal = _stand_in(job, Path(folder) / "run")
+        on = {"on": _said_of(job)}
+        begin(rehearsal, preview)
+        display = Display(console, rehearsal, preview.plans)
         try:
             with display:
                 carry_out(rehearsal, display.watching())
+        except Aborted:  # by whoever watches; it says nothing against the recipe
+            raise
         except (RigError, StepError, RunError, UnitError, DataFileError, RecipeDiverged, TornStep) as error:
-            return {"status": "failed"}, Finding(0, "rehearsal", str(error))
-        return _outcome(rehearsal.folder), None
+            return {**on, "status": "failed"}, Finding(0, "rehearsal", str(error))
+        return {**on, **_outcome(rehearsal.folder)}, None
+
+
+def _stand_in(job: Job, folder: Path) -> Job:
+    """The job as it is rehearsed: on the same rig with simulated boxes, on a copy of the sample's passport."""
+    rig = job.rig.model if job.rig.model.simulated else simulated(job.rig.model)
+    sample = job.recipe.heading.sample
+    passport = passport_path(job.rig.model, sample, job.folder)
+    if not job.rig.model.simulated and passport.is_file():
+        folder.mkdir(parents=True)
+        shutil.copyfile(passport, passport_path(rig, sample, folder))
+    return replace(job, folder=folder, rig=replace(job.rig, model=rig))
+
+
+def simulated(rig: RigFile) -> RigFile:
+    """A real rig with a simulated box behind every link, calibrated as it opens."""
+    fresh = {
+        name: getattr(rig.calibrations, name).model_copy(update={"taken": "at opening"})
+        for name in ("beam_current", "scan_scale")
+    }
+    devices = {name: entry.model_copy(update={"link": f"sim:{name}"}) for name, entry in rig.devices.items()}
+    calibrations = rig.calibrations.model_copy(update=fresh)
+    return rig.model_copy(update={"devices": devices, "calibrations": calibrations, "simulation": STAND_IN})
+
+
+def _said_of(job: Job) -> str:
+    if job.rig.model.simulated:
+        return "the simulated rig itself"
+    return f"the same rig with simulated links and the shipped sample {STAND_IN.sample}, freshly calibrated"
 
 
 def _outcome(folder: Path) -> dict[str, Any]:

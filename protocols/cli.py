@@ -16,14 +16,16 @@ from acquisition.engine import Decision, RecipeDiverged, TornStep
 from drivers.clock import VirtualClock
 from drivers.errors import Aborted, RigError
 from physics.units import UnitError
+from protocols.books import look, planned
 from protocols.check import check as dry_run
 from protocols.display import Display, Screen
 from protocols.doctor import examine
+from protocols.job import Job, RunError
 from protocols.outlook import StepError
-from protocols.plan import Finding
+from protocols.plan import Finding, StepPlan
 from protocols.recipe import RecipeError, describe_shipped, load_recipe
 from protocols.rig import RigFileError, RigText, load_rig, see_sample
-from protocols.runner import Job, RunError, begin, carry_out, is_latched, is_running, preflight, see_vacant
+from protocols.runner import begin, carry_out, is_latched, is_running, see_vacant
 from protocols.show import journal_of, show_path
 
 DONE, FAILED, USAGE, ABORTED, TORN = 0, 1, 2, 3, 4
@@ -82,13 +84,13 @@ def run(
     with _plainly(debug):
         job = _job(recipe, load_rig(rig), sample, seed, out)
         see_vacant(job.folder)
-        findings = preflight(job)
-        if findings:
-            _reject(findings)
+        preview = look(job)
+        if preview.findings:
+            _reject(preview.findings)
         if not job.rig.model.simulated and not yes:
             _confirm(job)
-        begin(job)
-        raise typer.Exit(_carry_out(job, None))
+        begin(job, preview)
+        raise typer.Exit(_carry_out(job, preview.plans, None))
 
 
 @app.command()
@@ -103,7 +105,7 @@ def check(
     """Dry run: plan, then the whole recipe on the simulated rig. Example: cryolift check dose-limited-map"""
     with _plainly(debug):
         job = _job(recipe, load_rig(rig), sample, seed, out)
-        report = dry_run(job, Display(console, job))
+        report = dry_run(job, console)
         for finding in report.findings:
             problems.print(_line(finding))
         verdict = "rejected" if report.findings else "clean"
@@ -133,7 +135,8 @@ def resume(
             (folder / "control" / "continue").touch()
             console.print(f"{folder}: told to go on")
             raise typer.Exit(DONE)
-        raise typer.Exit(_carry_out(_begun(folder, recipe), chosen[0] if chosen else None))
+        job = _begun(folder, recipe)
+        raise typer.Exit(_carry_out(job, planned(job), chosen[0] if chosen else None))
 
 
 @app.command()
@@ -216,7 +219,7 @@ def sample(
     what: Annotated[str, typer.Argument(metavar="show", help="show: what the sample has received.")],
     passport: Annotated[Path, typer.Argument(metavar="PASSPORT", help="A sample's passport file.")],
 ) -> None:
-    """The sample's dose passport. Example: cryolift sample show runs/night/wafer-7_lamella-2.passport.jsonl"""
+    """The sample's dose passport. Example: cryolift sample show runs/night/SAMPLE.passport.jsonl"""
     with _plainly(False):
         if what != "show":
             raise typer.BadParameter('only "show" is known')
@@ -250,8 +253,8 @@ def _begun(folder: Path, other_recipe: str | None) -> Job:
     return Job(recipe, rig, first["seed"], sample_file if sample_file.is_file() else None, folder)
 
 
-def _carry_out(job: Job, decision: tuple[int, Decision] | None) -> int:
-    with Display(console, job) as display:
+def _carry_out(job: Job, plans: list[StepPlan], decision: tuple[int, Decision] | None) -> int:
+    with Display(console, job, plans) as display:
         try:
             state = carry_out(job, display.watching(), decision=decision)
         except TornStep:

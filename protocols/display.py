@@ -15,8 +15,9 @@ from drivers.clock import wall_seconds
 from physics.dose import E_PER_A2
 from physics.units import show
 from protocols.bench import Bench, Progress
+from protocols.job import Job
 from protocols.plan import StepPlan
-from protocols.runner import Job, Watching, planned
+from protocols.runner import Watching
 
 UNIT = "e/A^2"
 REFRESH = 0.1  # s of wall time between pictures
@@ -36,10 +37,10 @@ class Screen(Console):
 class Display:
     """A live table on a terminal; one line a step where the output is kept in a file."""
 
-    def __init__(self, console: Console, job: Job) -> None:
+    def __init__(self, console: Console, job: Job, plans: list[StepPlan]) -> None:
         self._console = console
         self._job = job
-        self._plans: list[StepPlan] = planned(job)
+        self._plans = plans
         self._bench: Bench | None = None
         self._now = Progress(0, "", 0.0, "opening the rig", None)
         self._step_began = 0.0

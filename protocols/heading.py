@@ -1,4 +1,4 @@
-"""What a recipe is once it is read: its heading, its steps or its function, and its text as it stands in the file."""
+"""What a recipe is once it is read: its heading, its steps or its function, and its file byte for byte."""
 
 from __future__ import annotations
 
@@ -55,10 +55,15 @@ class Recipe:
     heading: Heading
     steps: Sequence[Planned] | None
     function: Function
-    text: str
+    content: bytes
     file_name: str
 
     @property
+    def text(self) -> str:
+        """What stands in the file."""
+        return self.content.decode()
+
+    @property
     def sha256(self) -> str:
-        """Hash of the text as it stands in the file."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """Hash of the file, byte for byte."""
+        return hashlib.sha256(self.content).hexdigest()

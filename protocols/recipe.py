@@ -15,7 +15,7 @@ from acquisition.engine import Run
 from protocols.heading import Heading, Recipe
 from protocols.steps.base import Step
 from protocols.steps.registry import STEPS
-from protocols.yamlfile import Located, YamlError, read_yaml, text_of
+from protocols.yamlfile import Located, YamlError, decoded, read_yaml
 
 T = TypeVar("T")
 
@@ -49,11 +49,12 @@ def load_recipe(name: str) -> Recipe:
     path = shipped().get(name) or Path(name)
     if not path.is_file():
         raise RecipeError(f'recipe "{name}" is neither a file nor shipped. Shipped: {", ".join(shipped())}.')
+    content = path.read_bytes()
     try:
-        text = text_of(path)
+        text = decoded(content)
     except YamlError as error:
         raise RecipeError(f"recipe {path.name} {error}") from None
-    return _from_python(path, text) if path.suffix == ".py" else _from_yaml(path.name, text)
+    return _from_python(path, content) if path.suffix == ".py" else _from_yaml(path.name, text)
 
 
 def _from_yaml(name: str, text: str) -> Recipe:
@@ -74,7 +75,7 @@ def _from_yaml(name: str, text: str) -> Recipe:
         for step in steps:
             run.do(step)
 
-    return Recipe(read_heading, steps, do_all, text, name)
+    return Recipe(read_heading, steps, do_all, text.encode(), name)
 
 
 def _step(item: Any, number: int, name: str, document: Located) -> Step:
@@ -116,7 +117,7 @@ def _plain(problem: Mapping[str, Any]) -> str:
     return f"{key}: {message}" if key else message
 
 
-def _from_python(path: Path, text: str) -> Recipe:
+def _from_python(path: Path, content: bytes) -> Recipe:
     """A recipe file in Python defines NAME, SAMPLE, BUDGETS (and AREAS, ELEMENTS) and `def recipe(run)`."""
     try:
         found = runpy.run_path(str(path))
@@ -135,7 +136,7 @@ def _from_python(path: Path, text: str) -> Recipe:
         )
     except ValidationError as error:
         raise RecipeError("\n".join(f"recipe {path.name}: {_plain(p)}" for p in error.errors())) from None
-    return Recipe(heading, None, found["recipe"], text, path.name)
+    return Recipe(heading, None, found["recipe"], content, path.name)
 
 
 def _line_in(path: Path, error: BaseException) -> str:

@@ -31,7 +31,7 @@ from protocols import riglock
 from protocols.yamlfile import Located, Place, YamlError, read_yaml, text_of
 from simulators.cryostat_server import CryostatServer
 from simulators.eds_server import EdsServer
-from simulators.sample import SampleError, load_sample
+from simulators.sample import SampleError, load_sample, sample_file
 from simulators.scan_server import ScanServer
 from simulators.world import World
 
@@ -271,6 +271,16 @@ def see_sample(path: Path) -> None:
         load_sample(path)
     except SampleError as error:
         raise RigFileError(str(error)) from None
+
+
+def sample_behind(rig: RigText, sample: Path | None) -> Path | None:
+    """The sample file behind `sim:` links; None for a real rig, and for a file that opening the rig will not find."""
+    if rig.model.simulation is None:
+        return None
+    try:
+        return sample_file(sample or rig.model.simulation.sample)
+    except SampleError:
+        return None
 
 
 def _world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:

@@ -15,11 +15,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from acquisition.budget import Area, BeamBelief, Books
-from acquisition.chain import Chain, ChainError, Entry, read_chain
+from acquisition.chain import OWN, Chain, ChainError, Entry, read_chain
 from acquisition.control import RunControl, State
 from acquisition.datafile import DataFileError, open_record, rescue, write_index
-from acquisition.dosemap import Rectangle
 from acquisition.engine import Decision, Engine
 from acquisition.exposure import Sighting, Tracker
 from acquisition.figures import write_figures
@@ -27,32 +25,16 @@ from acquisition.ledger import Ledger
 from acquisition.results import STATUS, gather, write_json
 from drivers.clock import Clock, RealClock, VirtualClock, wall_seconds
 from drivers.links import AbortFlag
-from drivers.rigfile import Position, RigFile
-from drivers.wire.obi import DAC_STEPS
+from drivers.rigfile import RigFile
 from protocols.bench import Bench, Progress, versions
-from protocols.heading import Recipe
-from protocols.passports import passport_path
-from protocols.plan import Finding, Plan, StepPlan, look_through, summary
-from protocols.rig import Rig, RigText, cryostat_settings, open_rig, scan_settings
+from protocols.books import Preview, open_ledger, places_of
+from protocols.job import Job, RunError
+from protocols.passports import open_passport
+from protocols.plan import summary
+from protocols.rig import Rig, open_rig, sample_behind
 
 WORLD = "world.npz"  # what a simulated sample was when its process ended
 COLD_LOOK = 10.0  # s of rig time between looks at the sample's temperature
-TAIL = 3.0  # probe widths beyond a pixel that still count as touched
-
-
-class RunError(Exception):
-    """The run cannot be begun or resumed; says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be run: a recipe on a rig, with the seed and the sample file of a simulated one."""
-
-    recipe: Recipe
-    rig: RigText
-    seed: int
-    sample: Path | None
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -65,18 +47,18 @@ class Watching:
     tick: Callable[[], None]
 
 
-def begin(job: Job) -> None:
+def begin(job: Job, preview: Preview) -> None:
     """Make the run folder with recipe, rig and sample as they are; raises RunError when it exists already."""
     folder = job.folder
     see_vacant(folder)
     folder.mkdir(parents=True, exist_ok=True)
     suffix = "py" if job.recipe.steps is None else "yaml"
-    (folder / f"recipe.{suffix}").write_text(job.recipe.text, encoding="utf-8")
+    (folder / f"recipe.{suffix}").write_bytes(job.recipe.content)
     (folder / "rig.yaml").write_text(job.rig.text, encoding="utf-8")
-    plans, findings, books = look(job)
-    write_json(folder / "check.json", {"schema": 1, **summary(plans, findings, books)})
-    if job.sample is not None:
-        (folder / "sample.yaml").write_text(job.sample.read_text(encoding="utf-8"), encoding="utf-8")
+    write_json(folder / "check.json", {"schema": 1, **summary(*preview)})
+    sample = sample_behind(job.rig, job.sample)
+    if sample is not None:
+        (folder / "sample.yaml").write_bytes(sample.read_bytes())
 
 
 def see_vacant(folder: Path) -> None:
@@ -88,7 +70,7 @@ def see_vacant(folder: Path) -> None:
 
 def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | None = None) -> State:
     """Do or go on with a run that was begun; what fails is journalled, the rig made safe, and the error raised."""
-    with _only_one(job.folder), _journal(job) as journal, _passport(job) as passport:
+    with _only_one(job.folder), _journal(job) as journal, open_passport(job) as passport:
         clock = _clock(job.rig.model, journal.entries)
         abort = AbortFlag()
         control = RunControl(
@@ -99,7 +81,8 @@ def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | 
             changed=lambda state, why: _changed(journal, clock, watching, state, why),
             tick=watching.tick,
         )
-        ledger = _ledger(job, passport, journal, clock)
+        run_id = _run_entry(journal.entries)["run_id"]
+        ledger = open_ledger(job, passport, run_id, clock.utc, lambda kind, entry: _note(journal, clock, kind, entry))
         began = wall_seconds()
         try:
             rig = open_rig(
@@ -187,76 +170,9 @@ def _put_aside_unless_readable(path: Path) -> None:
         path.rename(path.with_suffix(".unreadable"))
 
 
-def planned(job: Job) -> list[StepPlan]:
-    """What each step is planned to take; empty for a Python recipe, whose steps show only as it runs."""
-    return _look(job, _books(job))[0]
-
-
-def preflight(job: Job) -> list[Finding]:
-    """What speaks against beginning this run, without opening the rig."""
-    return look(job)[1]
-
-
-def look(job: Job) -> tuple[list[StepPlan], list[Finding], Books]:
-    """Look through the recipe on the books of the sample's passport, which is only read."""
-    books = _books(job)
-    passport = passport_path(job.rig.model, job.recipe.heading.sample, job.folder)
-    if passport.is_file():
-        for entry in read_chain(passport):
-            if entry["kind"] == "reserve":
-                books.map.add(Rectangle(*entry["where"]), entry["fluence"])
-    return *_look(job, books), books
-
-
-def _books(job: Job) -> Books:
-    """Empty books with the recipe's budgets."""
-    return Books(ledger_areas(job.recipe, places_of(job.recipe, job.rig.model)), belief_of(job.rig))
-
-
-def _look(job: Job, books: Books) -> tuple[list[StepPlan], list[Finding]]:
-    plan = Plan(places_of(job.recipe, job.rig.model), books, scan_settings(job.rig), cryostat_settings(job.rig))
-    return look_through(job.recipe.steps or (), plan, job.rig.model.calibrations)
-
-
-def ledger_areas(recipe: Recipe, places: dict[str, Position]) -> dict[str, Area]:
-    """The recipe's budgets on the places they are for; raises RunError for a budget without a place."""
-    areas = {}
-    for name, budget in recipe.heading.budgets.items():
-        if name not in places:
-            raise RunError(
-                f'recipe {recipe.file_name}: area "{name}" has a budget but no place. Give it under `areas:` '
-                f"or save a position in the rig file. Known: {', '.join(sorted(places))}."
-            )
-        where = Rectangle.around(places[name].at, places[name].size)
-        areas[name] = Area(name, where, budget.limit, budget.notify)
-    return areas
-
-
-def places_of(recipe: Recipe, rig: RigFile) -> dict[str, Position]:
-    """Saved positions of the rig, with those the recipe gives in their stead."""
-    return {**rig.positions, **recipe.heading.areas}
-
-
-def belief_of(rig: RigText) -> BeamBelief:
-    """What the rig file says of the beam, as the ledger counts with it."""
-    calibrations, scan = rig.model.calibrations, scan_settings(rig)
-    return BeamBelief(
-        current=calibrations.beam_current.value,
-        current_bound=calibrations.beam_current.uncertainty,
-        scale_bound=calibrations.scan_scale.uncertainty,
-        flyback=calibrations.flyback,
-        tail=TAIL * rig.model.optics.probe_fwhm,
-        grain=scan.full_field / DAC_STEPS,
-    )
-
-
-def _ledger(job: Job, passport: Chain, journal: Chain, clock: Clock) -> Ledger:
-    def note(kind: str, entry: Entry) -> None:
-        facts = {key: value for key, value in entry.items() if key not in ("seq", "kind", "prev")}
-        journal.append(kind, t=_seconds(clock), **facts)
-
-    areas = ledger_areas(job.recipe, places_of(job.recipe, job.rig.model))
-    return Ledger(passport, areas, belief_of(job.rig), note)
+def _note(journal: Chain, clock: Clock, kind: str, entry: Entry) -> None:
+    """Journal what the ledger did to the passport."""
+    journal.append(kind, t=_seconds(clock), **{key: value for key, value in entry.items() if key not in OWN})
 
 
 def _bench(job: Job, rig: Rig, control: RunControl, journal: Chain, ledger: Ledger, watching: Watching) -> Bench:
@@ -289,15 +205,6 @@ def _bench(job: Job, rig: Rig, control: RunControl, journal: Chain, ledger: Ledg
 def _remember(rig: Rig, folder: Path) -> None:
     if rig.world is not None:
         rig.world.save(folder / WORLD)
-
-
-@contextmanager
-def _passport(job: Job) -> Iterator[Chain]:
-    passport = Chain(passport_path(job.rig.model, job.recipe.heading.sample, job.folder))
-    try:
-        yield passport
-    finally:
-        passport.close()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.table import Table
 from acquisition.chain import Entry, read_chain
 from acquisition.datafile import describe
 from protocols.display import duration
-from protocols.runner import RunError
+from protocols.job import RunError
 
 
 def show_path(path: Path, console: Console, *, as_json: bool) -> None:

@@ -69,8 +69,13 @@ class Located:
 
 def text_of(path: Path) -> str:
     """The text of a file; raises YamlError where it is none."""
+    return decoded(path.read_bytes())
+
+
+def decoded(content: bytes) -> str:
+    """The text of a file's bytes, with its line ends as they are; raises YamlError where they are none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return content.decode()
     except UnicodeDecodeError as error:
         before = error.object[: error.start].split(b"\n")
         place = f"line {len(before)}, column {len(before[-1]) + 1}"

@@ -168,18 +168,24 @@ class Sample(Strict):
             raise _Misplaced("the crystals fill more than the whole volume", ("stack", index, "crystals"))
 
 
-def load_sample(source: str | Path) -> Sample:
-    """Read a sample file: a path, or the name of a shipped sample such as "li-lipon".
-
-    Blocks `damage` and `environment`, or keys of theirs, that are left out are those of the shipped Li/LiPON sample.
-    Raises SampleError with file, line and column.
-    """
+def sample_file(source: str | Path) -> Path:
+    """The file of a sample: a path, or the name of a shipped sample; raises SampleError when there is none."""
     path = SHIPPED / f"{source}.yaml"
     if not path.is_file():
         path = Path(source)
     if not path.is_file():
         shipped = ", ".join(sorted(found.stem for found in SHIPPED.glob("*.yaml")))
         raise SampleError(f'there is no sample file "{source}", nor a shipped sample of that name ({shipped})')
+    return path
+
+
+def load_sample(source: str | Path) -> Sample:
+    """Read a sample file: a path, or the name of a shipped sample such as "li-lipon".
+
+    Blocks `damage` and `environment`, or keys of theirs, that are left out are those of the shipped Li/LiPON sample.
+    Raises SampleError with file, line and column.
+    """
+    path = sample_file(source)
     tree = _tree(path)
     usual = _tree(SHIPPED / "li-lipon.yaml")
     filled = dict(tree)

@@ -11,10 +11,11 @@ from house import ROOT
 from pydantic import BaseModel
 
 from drivers.rigfile import Calibrations, CurrentCalibration, Optics, RigFile
+from protocols.books import look
 from protocols.cli import app
+from protocols.job import Job
 from protocols.recipe import Heading, load_recipe
 from protocols.rig import KINDS, load_rig, read_rig
-from protocols.runner import Job, preflight
 from protocols.steps.line import Strip
 from protocols.steps.registry import STEPS
 
@@ -48,7 +49,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_recipe_in_the_documents_may_run(text: str, tmp_path: Path) -> None:
     file = tmp_path / "example.yaml"
     file.write_text(text, encoding="utf-8")
-    assert preflight(Job(load_recipe(str(file)), load_rig("bench"), 1, None, tmp_path / "run")) == []
+    assert look(Job(load_recipe(str(file)), load_rig("bench"), 1, None, tmp_path / "run")).findings == []
 
 
 @pytest.mark.parametrize("text", examples("python", "def recipe(run)"))

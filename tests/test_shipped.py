@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from house import PACKAGES, ROOT
 
+from protocols.books import look
+from protocols.job import Job
 from protocols.recipe import load_recipe, shipped
 from protocols.rig import load_rig, shipped_rigs
-from protocols.runner import Job, preflight
 from simulators.sample import SHIPPED, load_sample
 
 CODE = {".py", ".pyc"}
@@ -69,4 +70,4 @@ def test_every_shipped_sample_can_be_read(path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_shipped_recipe_fits_its_budgets_on_the_shipped_rig(name: str, tmp_path: Path) -> None:
-    assert preflight(Job(load_recipe(name), load_rig("bench"), 1, None, tmp_path / "run")) == []
+    assert look(Job(load_recipe(name), load_rig("bench"), 1, None, tmp_path / "run")).findings == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from acquisition.budget import Aim, Area, BeamBelief
 from acquisition.chain import Chain, Entry
 from acquisition.dosemap import Rectangle
+from acquisition.frames import Wander
 from acquisition.ledger import Ledger
 from drivers.ticket import Frame
 from physics.dose import E_PER_A2
@@ -19,6 +21,8 @@ BELIEF = BeamBelief(
     current=200e-12, current_bound=0.05, scale_bound=0.02, flyback=2.5e-6, tail=1.5 * NM, grain=0.195 * NM
 )
 SURE = BeamBelief(current=200e-12, current_bound=0.0, scale_bound=0.0, flyback=0.0, tail=0.0, grain=0.195 * NM)
+WANDER = Wander(position=4 * NM, drift=360 * NM / 3600.0)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HERE = Aim((0.0, 0.0), 4 * NM)
 FRAME = Frame(centre=(0.0, 0.0), size=(400 * NM, 400 * NM), pixels=(128, 128), dwell=1e-5)
 INTERFACE = Area("interface", Rectangle.around((0.0, 0.0), (600 * NM, 600 * NM)), 12000 * E_PER_A2)
@@ -51,11 +55,18 @@ class Notes(list[tuple[str, Entry]]):
 
 @contextmanager
 def opened(
-    passport: Path, known: Mapping[str, Area] | None = None, belief: BeamBelief = BELIEF, notes: Note | None = None
+    passport: Path,
+    known: Mapping[str, Area] | None = None,
+    belief: BeamBelief = BELIEF,
+    notes: Note | None = None,
+    *,
+    frame: str = "today",
+    utc: Callable[[], datetime] = lambda: NOON,
 ) -> Iterator[Ledger]:
     """A ledger on a passport, which is closed at the end."""
     chain = Chain(passport)
+    known, notes = areas() if known is None else known, Notes() if notes is None else notes
     try:
-        yield Ledger(chain, areas() if known is None else known, belief, Notes() if notes is None else notes)
+        yield Ledger(chain, known, belief, notes, frame=frame, wander=WANDER, utc=utc)
     finally:
         chain.close()

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from acquisition.chain import Chain
 from protocols import runner as running
@@ -362,7 +361,7 @@ def test_a_damaged_passport_stops_a_run_before_the_rig_is_opened(cli: Cli) -> No
     small_run(cli)
     path = Path("night") / PASSPORT
     path.write_bytes(path.read_bytes().replace(b"interface", b"interfase", 1))
-    assert "passport.jsonl line 1: damaged" in plain(cli("resume", "night"))
+    assert "passport.jsonl line 2: damaged" in plain(cli("resume", "night"))
 
 
 def test_each_seed_is_another_sample(cli: Cli) -> None:

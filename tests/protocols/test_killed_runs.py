@@ -16,8 +16,8 @@ from acquisition.datafile import open_record
 from acquisition.engine import Decision, RecipeDiverged, TornStep
 from drivers.errors import Refused
 from physics.dose import E_PER_A2
+from protocols.job import Job
 from protocols.outlook import StepError
-from protocols.runner import Job
 from tests.protocols.seen_through import begun_passes, reserved, see_it_through
 from tests.protocols.whole_run import (
     COOL,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from protocols.books import look
+from protocols.job import Job, RunError
 from protocols.plan import Finding
 from protocols.recipe import load_recipe
 from protocols.rig import load_rig
-from protocols.runner import Job, RunError, look, preflight
 from tests.protocols.whole_run import IMAGE, MAP, do, make_job, passport, recipe_text
 
 SHIPPED = load_recipe("dose-limited-map").text
@@ -27,15 +28,15 @@ def shipped(tmp_path: Path, limit: str = "1.2e4", dose: str = "1e4", rig: str = 
 
 def small(tmp_path: Path, steps: str, limit: str = "1000 e/A^2") -> list[Finding]:
     """What speaks against a small recipe."""
-    return preflight(make_job(tmp_path, recipe_text(steps, limit=limit)))
+    return look(make_job(tmp_path, recipe_text(steps, limit=limit))).findings
 
 
 def test_the_shipped_recipe_fits_on_every_shipped_rig(tmp_path: Path) -> None:
-    assert [preflight(shipped(tmp_path, rig=rig)) for rig in ("bench", "bench-exact")] == [[], []]
+    assert [look(shipped(tmp_path, rig=rig)).findings for rig in ("bench", "bench-exact")] == [[], []]
 
 
 def test_half_the_budget_rejects_the_map_and_says_what_would_fit(tmp_path: Path) -> None:
-    (finding,) = preflight(shipped(tmp_path, limit="5e3"))
+    (finding,) = look(shipped(tmp_path, limit="5e3")).findings
     assert (finding.step, finding.do) == (5, "eds_map")
     assert re.fullmatch(
         r'eds_map would give area "interface" 9996 e/A\^2 \(up to \d+(\.\d+)? e/A\^2 within the '
@@ -47,15 +48,15 @@ def test_half_the_budget_rejects_the_map_and_says_what_would_fit(tmp_path: Path)
 
 @pytest.mark.parametrize("limit", ["2e3", "5e3", "7.7e3", "1e4"])
 def test_the_fluence_that_is_said_to_fit_fits(tmp_path: Path, limit: str) -> None:
-    (finding,) = preflight(shipped(tmp_path, limit=limit))
+    (finding,) = look(shipped(tmp_path, limit=limit)).findings
     said = re.search(r"Largest fluence that fits: (\S+) e/A", finding.what)
     assert said is not None
-    assert preflight(shipped(tmp_path, limit=limit, dose=said[1])) == []
-    assert preflight(shipped(tmp_path, limit=limit, dose=str(1.03 * float(said[1])))) != []
+    assert look(shipped(tmp_path, limit=limit, dose=said[1])).findings == []
+    assert look(shipped(tmp_path, limit=limit, dose=str(1.03 * float(said[1])))).findings != []
 
 
 def test_a_rejected_recipe_has_touched_nothing(tmp_path: Path) -> None:
-    preflight(shipped(tmp_path, limit="5e3"))
+    look(shipped(tmp_path, limit="5e3"))
     assert not (tmp_path / "run").exists()
 
 
@@ -87,19 +88,19 @@ def test_what_the_rig_cannot_do_is_found_before_it_opens(tmp_path: Path, steps: 
 def test_a_frame_that_leaves_the_scan_field_is_found(tmp_path: Path) -> None:
     text = recipe_text(IMAGE.replace("interface", "rim"), limit="1e6 e/A^2").replace("beside:", "rim:")
     text = text.replace("steps:", "areas: {rim: {at: [1.55 um, 0 nm], size: [400 nm, 400 nm]}}\nsteps:")
-    (finding,) = preflight(make_job(tmp_path, text))
+    (finding,) = look(make_job(tmp_path, text)).findings
     assert "position 1650 nm is beyond the rig's limit" in finding.what
 
 
 def test_a_beam_on_an_area_without_a_budget_is_found(tmp_path: Path) -> None:
     text = recipe_text(IMAGE).replace(", beside: {limit: 1e6 e/A^2}", "").replace("of: interface", "of: beside")
-    (finding,) = preflight(make_job(tmp_path, text))
+    (finding,) = look(make_job(tmp_path, text)).findings
     assert 'no budget for area "beside"' in finding.what
 
 
 def test_a_budget_for_a_place_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match='area "moon" has a budget but no place'):
-        preflight(make_job(tmp_path, recipe_text(IMAGE).replace("beside:", "moon:")))
+        look(make_job(tmp_path, recipe_text(IMAGE).replace("beside:", "moon:")))
 
 
 def test_steps_without_an_area_mean_where_the_field_was_moved(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_what_is_planned_is_what_a_run_charges(tmp_path: Path) -> None:
 def test_a_second_plan_counts_what_the_sample_has_received(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     do(job)
-    (finding,) = preflight(job)
+    (finding,) = look(job).findings
     assert finding.do == "eds_map"
 
 

@@ -14,7 +14,7 @@ from acquisition.datafile import open_record
 from acquisition.engine import Decision, TornStep
 from drivers.errors import Aborted
 from physics.dose import E_PER_A2
-from protocols.runner import Job
+from protocols.job import Job
 from tests.protocols.whole_run import (
     COOL,
     IMAGE,

@@ -19,14 +19,16 @@ from acquisition.engine import Decision
 from acquisition.ledger import Ledger
 from protocols import runner
 from protocols.bench import Bench, Progress
+from protocols.books import look
+from protocols.job import Job
 from protocols.recipe import load_recipe
 from protocols.rig import load_rig, read_rig
-from protocols.runner import Job, Watching, begin, carry_out
+from protocols.runner import Watching, begin, carry_out
 from simulators.world import World
 
 INTERPHASE = 76e-9  # m, of the shipped sample; the ledger counts from its middle, the world from its lithium side
 SAMPLE = "wafer-7/lamella-2"
-PASSPORT = "wafer-7_lamella-2.passport.jsonl"
+PASSPORT = "wafer-7_lamella-2-0dc7ca4a.passport.jsonl"
 COOL = "- cool_down: {to: 285 K, ramp: 20 K/min}\n"
 IMAGE = "- stem_image: {of: interface, pixels: [32, 32], field: 200 nm, dwell: 8 us}\n"
 PASSES = 6
@@ -109,7 +111,7 @@ def do(
         told.bench = bench
 
     if not (job.folder / "journal.jsonl").exists():
-        begin(job)
+        begin(job, look(job))
     watching = Watching(progress, state, opened, lambda: None)
     with pytest.MonkeyPatch.context() as patch:
         if not pictures:
@@ -160,12 +162,15 @@ class Compared:
         return np.asarray(self.charged[inside] / self.truth[inside])
 
 
-def compare(world: World, ledger: Ledger) -> Compared:
-    """The ledger at every place of the world's own grid; of the cells a place lies in, the least charged."""
+def compare(world: World, ledger: Ledger, moved: tuple[float, float] = (0.0, 0.0)) -> Compared:
+    """The ledger at every place of the world's own grid; of the cells a place lies in, the least charged.
+
+    moved: how far the sample was from where the world's frame begins when the ledger's frame did, m.
+    """
     truth = world.truth.fluence()
     rows, columns = truth.map.shape
-    x = truth.x0 + (np.arange(columns) + 0.5) * truth.step - INTERPHASE / 2
-    y = truth.y0 + (np.arange(rows) + 0.5) * truth.step
+    x = truth.x0 + (np.arange(columns) + 0.5) * truth.step - INTERPHASE / 2 + moved[0]
+    y = truth.y0 + (np.arange(rows) + 0.5) * truth.step + moved[1]
     everything = Rectangle(x[0] - CELL, y[0] - CELL, x[-1] + CELL, y[-1] + CELL) if x.size and y.size else None
     if everything is None:
         return Compared(truth.map, truth.map, x, y)

@@ -1,0 +1,109 @@
+"""The dose books of a job: which budgets lie where, what the sample has received, and whether the recipe fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from acquisition.budget import Area, BeamBelief, Books
+from acquisition.chain import Chain, Entry
+from acquisition.dosemap import Rectangle
+from acquisition.frames import Wander, received
+from acquisition.ledger import Ledger
+from drivers.clock import VirtualClock
+from drivers.rigfile import Calibrations, Position, RigFile
+from drivers.wire.obi import DAC_STEPS
+from protocols.heading import Recipe
+from protocols.job import Job, RunError
+from protocols.passports import passport_entries
+from protocols.plan import Finding, Plan, StepPlan, look_through
+from protocols.rig import RigText, cryostat_settings, scan_settings
+
+TAIL = 3.0  # probe widths beyond a pixel that still count as touched
+
+
+class Preview(NamedTuple):
+    """What a job will take, what speaks against it, and the books as they would stand afterwards."""
+
+    plans: list[StepPlan]
+    findings: list[Finding]
+    books: Books
+
+
+def look(job: Job) -> Preview:
+    """Look through the recipe on the books of the sample's passport, which is only read; the rig stays closed."""
+    entries = passport_entries(job)
+    preview = _look(job, [], VirtualClock().utc())
+    if not entries:
+        return preview
+    dark = timedelta(seconds=_before_light(preview.plans))
+    return _look(job, entries, VirtualClock().utc() + dark)
+
+
+def planned(job: Job) -> list[StepPlan]:
+    """What each step is planned to take; empty for a Python recipe, whose steps show only as it runs."""
+    return _look(job, [], VirtualClock().utc()).plans
+
+
+def open_ledger(
+    job: Job, passport: Chain, frame: str, utc: Callable[[], datetime], note: Callable[[str, Entry], None]
+) -> Ledger:
+    """The ledger of a run, on the sample's passport; frame: the run's own."""
+    areas, wander = ledger_areas(job.recipe, places_of(job.recipe, job.rig.model)), _wander(job.rig.model.calibrations)
+    return Ledger(passport, areas, belief_of(job.rig), note, frame=frame, wander=wander, utc=utc)
+
+
+def places_of(recipe: Recipe, rig: RigFile) -> dict[str, Position]:
+    """Saved positions of the rig, with those the recipe gives in their stead."""
+    return {**rig.positions, **recipe.heading.areas}
+
+
+def ledger_areas(recipe: Recipe, places: dict[str, Position]) -> dict[str, Area]:
+    """The recipe's budgets on the places they are for; raises RunError for a budget without a place."""
+    areas = {}
+    for name, budget in recipe.heading.budgets.items():
+        if name not in places:
+            raise RunError(
+                f'recipe {recipe.file_name}: area "{name}" has a budget but no place. Give it under `areas:` '
+                f"or save a position in the rig file. Known: {', '.join(sorted(places))}."
+            )
+        where = Rectangle.around(places[name].at, places[name].size)
+        areas[name] = Area(name, where, budget.limit, budget.notify)
+    return areas
+
+
+def belief_of(rig: RigText) -> BeamBelief:
+    """What the rig file says of the beam, as the ledger counts with it."""
+    calibrations, scan = rig.model.calibrations, scan_settings(rig)
+    return BeamBelief(
+        current=calibrations.beam_current.value,
+        current_bound=calibrations.beam_current.uncertainty,
+        scale_bound=calibrations.scan_scale.uncertainty,
+        flyback=calibrations.flyback,
+        tail=TAIL * rig.model.optics.probe_fwhm,
+        grain=scan.full_field / DAC_STEPS,
+    )
+
+
+def _look(job: Job, entries: Sequence[Entry], light: datetime) -> Preview:
+    """Plan on what a passport will tell at first light."""
+    places, calibrations = places_of(job.recipe, job.rig.model), job.rig.model.calibrations
+    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig))
+    books.map = received(entries, "", _wander(calibrations), light)
+    plan = Plan(places, books, scan_settings(job.rig), cryostat_settings(job.rig))
+    return Preview(*look_through(job.recipe.steps or (), plan, calibrations), books)
+
+
+def _before_light(plans: Sequence[StepPlan]) -> float:
+    """Seconds from the beginning to the first exposure."""
+    seconds = 0.0
+    for plan in plans:
+        if plan.dose:
+            break
+        seconds += plan.seconds
+    return seconds
+
+
+def _wander(calibrations: Calibrations) -> Wander:
+    return Wander(calibrations.position, calibrations.drift_per_hour / 3600.0)
