@@ -114,7 +114,7 @@ class Rig:
             self.scan.make_safe()
 
     def make_safe(self) -> list[Attempt]:
-        """Blank, stop, hold, on every device, whatever happened before; never raises, says what was tried."""
+        """Blank, stop, heater off, on every device, whatever happened before; never raises, says what was tried."""
         tried: list[Attempt] = []
         with self.abort.ignored():
             for name, device in self.devices.items():  # in the order they were opened: the beam first
