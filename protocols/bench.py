@@ -20,10 +20,11 @@ from acquisition.ledger import Ledger
 from drivers.rigfile import Position
 from drivers.ticket import Frame, Ticket
 from protocols.heading import Recipe
-from protocols.outlook import StepError
+from protocols.outlook import PostconditionError, StepError
 from protocols.plan import Dwell, Framed, settled
 from protocols.rig import Rig
 
+COLD_LOOK = 10.0  # s of rig time between looks at the sample's temperature
 COLD_MARGIN = 3.0  # K above the temperature that is kept from which the beam waits
 
 
@@ -75,13 +76,35 @@ class Bench:
         return result
 
     def prepare(self) -> None:
-        """On a resume: bring the stage back to the temperature that finished steps left it at."""
-        cooled = [e["result"] for e in self.journal.entries if e["kind"] == "result" and "kept_at_K" in e["result"]]
-        if cooled:
-            last = cooled[-1]
-            self.report(Progress(0, "resume", 0.0, f"bringing the stage back to {last['kept_at_K']:g} K", None))
-            self.rig.cryostat.set_temperature(last["kept_at_K"], last["ramp_K_per_s"])
-            self.kept_cold_at = last["kept_at_K"]
+        """On a resume: look at the stage, then bring it back to the temperature that finished steps left it at.
+
+        A sample that got warmer than its ceiling meanwhile latches the run.  Raises PostconditionError when the stage
+        does not hold the temperature as the step asked for it.
+        """
+        cooled = [e for e in self.journal.entries if e["kind"] == "result" and "kept_at_K" in e["result"]]
+        if not cooled:
+            return
+        last, clock = cooled[-1], self.rig.clock
+        asked = [e for e in self.journal.entries if e["kind"] == "step" and e["ordinal"] == last["ordinal"]][-1]
+        kelvin, rate = last["result"]["kept_at_K"], last["result"]["ramp_K_per_s"]
+        hold, tolerance = asked["parameters"]["hold"], asked["parameters"]["tolerance"]
+        found = self.rig.cryostat.temperature()
+        self.journal.append("stage", t=round(clock.now(), 6), found_at_K=round(found, 3))
+        self.kept_cold_at = max(found, kelvin)
+        self.control.poll()
+        self.report(Progress(0, "resume", 0.0, f"bringing the stage back to {kelvin:g} K", None))
+        self.rig.cryostat.set_temperature(kelvin, rate)
+        end, worst = clock.now() + hold, abs(self.rig.cryostat.temperature() - kelvin)
+        while (left := end - clock.now()) > 0.0:
+            self.report(Progress(0, "resume", 1.0 - left / hold, f"holding {kelvin:g} K", None))
+            self.control.wait(min(left, COLD_LOOK))
+            worst = max(worst, abs(self.rig.cryostat.temperature() - kelvin))
+        if not worst <= tolerance:
+            raise PostconditionError(
+                f"resume: while held the stage was {worst:.2f} K off {kelvin:g} K, more than {tolerance:g} K. "
+                "Check the coolant and the heater range, then resume again."
+            )
+        self.kept_cold_at = kelvin
 
     def look_at_stage(self) -> Trip | None:
         """The watch on the sample's temperature; it trips from the end of the first cool-down on."""

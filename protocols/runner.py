@@ -26,7 +26,7 @@ from acquisition.results import STATUS, gather, write_json
 from drivers.clock import Clock, RealClock, VirtualClock, wall_seconds
 from drivers.links import AbortFlag
 from drivers.rigfile import RigFile
-from protocols.bench import Bench, Progress, versions
+from protocols.bench import COLD_LOOK, Bench, Progress, versions
 from protocols.books import Preview, open_ledger, places_of
 from protocols.job import Job, RunError
 from protocols.passports import open_passport
@@ -34,7 +34,6 @@ from protocols.plan import summary
 from protocols.rig import Rig, open_rig, sample_behind
 
 WORLD = "world.npz"  # what a simulated sample was when its process ended
-COLD_LOOK = 10.0  # s of rig time between looks at the sample's temperature
 
 
 @dataclass(frozen=True)
