@@ -16,7 +16,7 @@ from drivers.errors import WireError
 from drivers.wire import lakeshore as wire
 from drivers.wire.lakeshore import Event, Reading
 from drivers.wire.text import LineSplitter, Message, OutOfBounds, Values, split_compound
-from simulators.thermal import Node
+from simulators.thermal import Cryostat, Node
 from simulators.world import World
 
 LATENCY = 0.01  # s from the end of a question to its answer, typical of the maker's controllers
@@ -96,6 +96,7 @@ class CryostatServer:
         self._inputs = {letter: _Input(SENSORS.get(letter, "").capitalize()) for letter in "ABCD"}
         self._outputs = {number: _Output() for number in (1, 2, 3, 4)}
         self._outputs[1].mode = {"mode": CLOSED_LOOP, "number": STAGE_NUMBER, "on": 0}
+        self._show(world.cryostat)
         self._loops: dict[int, Any] = {1: world.cryostat} | {number: _Unplugged() for number in (2, 3, 4)}
         self._heaters = {number: {"ohms": 1, "preset": 0, "current": 0.632, "display": 2} for number in (1, 2)}
         world.processes.append(self._watch_limits)
@@ -200,6 +201,13 @@ class CryostatServer:
             entry.alarmed = {"high": 0, "low": 0}
 
     # --- outputs
+
+    def _show(self, cryostat: Cryostat) -> None:
+        """What the front panel tells of a stage that was heated and ramped before this process came."""
+        if cryostat.heater_limit:
+            self._outputs[1].range = FULL_POWER.index(cryostat.heater_limit)
+        if cryostat.ramp_rate is not None:
+            self._outputs[1].ramp_on, self._outputs[1].ramp_rate = 1, cryostat.ramp_rate * 60.0
 
     def _set_range(self, number: int, level: int) -> None:
         if number > 2 and level > 1:

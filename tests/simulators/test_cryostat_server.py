@@ -230,3 +230,13 @@ def test_a_host_that_went_leaves_no_answer_for_the_next(host: Host) -> None:
     host.link.close()
     again = MemoryLink("cryostat", host.server, host.clock)
     assert again.read(0.1) == b""
+
+
+def test_a_server_made_anew_shows_the_range_and_ramp_that_the_stage_is_under(host: Host) -> None:
+    """As after a kill: the box was never switched off."""
+    for line in ("RAMP 1,1,5.0", "SETP 1,250", "RANGE 1,2"):
+        host.says(line)
+    host.server = a_server(host.world, spacing=0.05)
+    host.link = MemoryLink("cryostat", host.server, host.clock)
+    assert (host.says("RANGE? 1"), host.says("RAMP? 1")) == ("2", "1,5.0")
+    assert host.says("RANGE? 2") == "0"
