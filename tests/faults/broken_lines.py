@@ -10,7 +10,7 @@ import pytest
 import protocols.rig as composition
 from drivers.clock import Clock
 from drivers.links import AbortFlag, Fault, FaultyLink, Link, Peer
-from protocols.runner import Job
+from protocols.job import Job
 from tests.protocols.whole_run import do
 
 

@@ -20,8 +20,8 @@ from drivers.errors import DeviceError, InterlockError, LinkClosed, LinkError, L
 from drivers.links import Fault, FaultKind, one_of_each
 from protocols.bench import Progress
 from protocols.cli import DONE, FAILED, app
+from protocols.job import Job
 from protocols.outlook import StepError
-from protocols.runner import Job
 from tests.faults.broken_lines import broken, transfers
 from tests.protocols.seen_through import begun_passes, see_it_through
 from tests.protocols.whole_run import (
@@ -213,6 +213,25 @@ def test_a_run_goes_on_by_itself_when_the_stage_is_cold_again(night: Job) -> Non
     assert states == [State.RUNNING, State.SUSPENDED, State.RUNNING, State.DONE]
     assert len(begun_passes(night.folder)) == 0  # the map is the fourth step here
     assert len(journal(night.folder, "begin")) == 7
+    assert compare(told.world, told.ledger).below() == 0
+
+
+def test_a_stage_that_warms_in_the_middle_of_a_frame_lets_it_end_blanked_and_count_in_full(tmp_path: Path) -> None:
+    long = MAP.replace("field: 100 nm", "field: 1 um")
+    steps = COLD + long.replace("[32, 32]", "[64, 64]")  # 8 s a frame
+    job, told = make_job(tmp_path, recipe_text(steps), rig=rig_text(ceiling="133 K")), Told()
+
+    def quench(told: Told, now: Progress) -> None:
+        if now.do == "eds_map" and now.text.startswith("pass 1 "):
+            told.world.faults.quench()
+
+    with pytest.raises(InterlockError, match="cryostat: tripped"):
+        do(job, told, at_progress=quench)
+    assert [state for state, _ in told.states] == [State.RUNNING, State.SUSPENDED, State.LATCHED]
+    suspended = next(e["t"] for e in journal(job.folder, "state") if e["state"] == "suspended")
+    opened = journal(job.folder, "begin")[-1]["t"]
+    assert 0.0 < suspended - opened < 8.1  # s: within the frame or at its blanked end
+    assert len(journal(job.folder, "settle")) == len(journal(job.folder, "begin")) - 1
     assert compare(told.world, told.ledger).below() == 0
 
 
