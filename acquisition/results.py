@@ -11,6 +11,7 @@ from typing import Any
 from acquisition.budget import Books
 from acquisition.chain import Entry
 from acquisition.control import State
+from acquisition.inplace import put_in_place
 from physics.dose import E_PER_A2
 
 STATUS = {State.DONE: "done", State.ABORTED: "aborted", State.TORN: "torn"}
@@ -58,11 +59,11 @@ def dose_of_areas(books: Books) -> list[dict[str, Any]]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file whole or not at all; raises OSError."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=2, allow_nan=False)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+    put_in_place(part, path)

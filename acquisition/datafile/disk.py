@@ -15,6 +15,7 @@ import h5py
 from acquisition.datafile.records import DataFileError
 from acquisition.datafile.superblock import repair
 from acquisition.datafile.tags import LIBVER
+from acquisition.inplace import put_in_place
 
 _ERRNO = re.compile(r"errno = (\d+)")
 _WAY_OUT = (
@@ -52,11 +53,12 @@ def let_go(file: h5py.File) -> None:
 
 
 @contextmanager
-def reworked(path: Path, *, doing: str, anew: bool = False) -> Iterator[h5py.File]:
+def reworked(path: Path, *, doing: str, anew: bool = False, meanwhile: Path | None = None) -> Iterator[h5py.File]:
     """A file in memory that takes the place of `path` in one go when the block ends well; else `path` is as it was.
 
     It begins as a copy of `path`, repaired if its writer is dead, or empty if `anew`.  In memory, because HDF5 survives
     no full disk: it loses count of what it wrote and crashes the program later.  Needs memory for twice the file.
+    meanwhile: where the new file stays when somebody has `path` open and does not let go of it; None: that is an error.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -71,7 +73,12 @@ def reworked(path: Path, *, doing: str, anew: bool = False) -> Iterator[h5py.Fil
             written.write(image)
             written.flush()
             os.fsync(written.fileno())
-        part.replace(path)
+        try:
+            put_in_place(part, path)
+        except PermissionError:
+            if meanwhile is None:
+                raise
+            part.replace(meanwhile)
     except (OSError, RuntimeError) as failure:
         raise DataFileError(f"could not {doing}: {_reason(failure)}", where=path, way_out=_WAY_OUT) from failure
     finally:
@@ -85,6 +92,11 @@ def _reason(failure: OSError | RuntimeError) -> str:
     if number is None:
         return str(failure).partition("\n")[0]
     return os.strerror(number if isinstance(number, int) else int(number[1]))
+
+
+def waiting(path: Path) -> Path:
+    """Where the finished record waits for its place, as long as somebody has the live one open."""
+    return path.with_name(path.name + ".finished")
 
 
 def read_only(path: Path) -> None:

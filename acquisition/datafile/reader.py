@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.datafile.disk import waiting
 from acquisition.datafile.finish import digest, events_by_pass, payload
 from acquisition.datafile.nexus import read_channels, read_elements, read_frame
 from acquisition.datafile.passes import read_rows
@@ -27,10 +28,11 @@ from drivers.ticket import Frame
 def open_record(path: Path) -> Iterator[Recorded]:
     """Open a record for reading, whatever state it is in; raises DataFileError.
 
-    A file under its writer shows what was flushed when it was opened; so does the file of a killed one.
+    A file under its writer shows what was flushed when it was opened; so does the file of a killed one.  A finished
+    record that waits for somebody to let go of the live file is read instead of that.
     """
     try:
-        file = h5py.File(path, "r", swmr=True)
+        file = h5py.File(waiting(path) if waiting(path).exists() else path, "r", swmr=True)
     except OSError as failure:
         what = f"cannot be opened: {failure}" if path.exists() else "does not exist"
         raise DataFileError(

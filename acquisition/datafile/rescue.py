@@ -10,9 +10,10 @@ from pathlib import Path
 
 import h5py
 
-from acquisition.datafile.disk import read_only, reworked
+from acquisition.datafile.disk import read_only, reworked, waiting
 from acquisition.datafile.finish import complete
 from acquisition.datafile.records import DataFileError
+from acquisition.inplace import put_in_place
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,18 @@ class Rescued:
 def rescue(path: Path) -> Rescued:
     """Make a killed writer's file plainly openable, with status `recovered`; a finished file is left alone.
 
-    The work is done on a copy that takes the file's place at the end.  Sums and spectra are made of the passes that
-    were settled; the torn one stays as rows and events.  Nobody may be writing the file.  Raises DataFileError, and
-    then the file is as it was.
+    A finished record that waits beside it, because somebody had the file open, takes its place.  Else the work is done
+    on a copy that takes the file's place at the end.  Sums and spectra are made of the passes that were settled;
+    the torn one stays as rows and events.  Nobody may be writing the file.  Raises DataFileError; it is then as it was.
     """
+    if waiting(path).exists():
+        try:
+            put_in_place(waiting(path), path)
+        except OSError as failure:
+            raise DataFileError(
+                f"is held open by somebody: {failure}", where=path, way_out="Close what shows it, then rescue it again."
+            ) from failure
+        read_only(path)
     finished = _finished(path)
     if finished:
         return Rescued(finished, 0, {}, None)

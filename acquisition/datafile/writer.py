@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.datafile.disk import guarded, read_only, reworked
+from acquisition.datafile.disk import guarded, read_only, reworked, waiting
 from acquisition.datafile.finish import Derived, complete
 from acquisition.datafile.hyperspy import overlay, spectrum_metadata
 from acquisition.datafile.nexus import (
@@ -189,16 +189,18 @@ class DataFile:
     def finish(self, *, status: Literal["complete", "aborted"], ended: datetime, results: Mapping[str, Any]) -> None:
         """Close, add what follows from the measurement (cube, sums, overlay, dose, checksums), make it read-only.
 
-        Done on a copy in memory that takes the file's place at the end: a crash or a full disk loses nothing.
+        Done on a copy in memory that takes the file's place at the end: a crash or a full disk loses nothing.  When
+        somebody has the file open who does not let go of it (on Windows), the copy waits beside it for `rescue`.
         Raises DataFileError.
         """
         if not self._file:
             raise DataFileError("is closed already", where=self.path, way_out="Let `rescue` finish the file.")
         self._settle()
         self.close()
-        with reworked(self.path, doing="finish the record") as file:
+        with reworked(self.path, doing="finish the record", meanwhile=waiting(self.path)) as file:
             complete(file, status=status, ended=ended, results=dict(results), derived=self._derived)
-        read_only(self.path)
+        if not waiting(self.path).exists():
+            read_only(self.path)
 
     def close(self) -> None:
         """Close the file as it is; rescue can finish it later."""
