@@ -78,8 +78,9 @@ class Bench:
     def prepare(self) -> None:
         """On a resume: look at the stage, then bring it back to the temperature that finished steps left it at.
 
-        A sample that got warmer than its ceiling meanwhile latches the run.  Raises PostconditionError when the stage
-        does not hold the temperature as the step asked for it.
+        A sample that got warmer than its ceiling meanwhile latches the run, unless a person has just reset that: then
+        it is watched again once it is cold.  Raises PostconditionError when the stage does not hold the temperature as
+        the step asked for it.
         """
         cooled = [e for e in self.journal.entries if e["kind"] == "result" and "kept_at_K" in e["result"]]
         if not cooled:
@@ -90,7 +91,7 @@ class Bench:
         hold, tolerance = asked["parameters"]["hold"], asked["parameters"]["tolerance"]
         found = self.rig.cryostat.temperature()
         self.journal.append("stage", t=round(clock.now(), 6), found_at_K=round(found, 3))
-        self.kept_cold_at = max(found, kelvin)
+        self.kept_cold_at = None if self._just_reset() else max(found, kelvin)
         self.control.poll()
         self.report(Progress(0, "resume", 0.0, f"bringing the stage back to {kelvin:g} K", None))
         self.rig.cryostat.set_temperature(kelvin, rate)
@@ -105,6 +106,12 @@ class Bench:
                 "Check the coolant and the heater range, then resume again."
             )
         self.kept_cold_at = kelvin
+
+    def _just_reset(self) -> bool:
+        """True when a person cleared a latch right before this resume."""
+        kinds = [e["kind"] for e in self.journal.entries]
+        resumed = max((place for place, kind in enumerate(kinds) if kind == "resumed"), default=0)
+        return resumed > 0 and kinds[resumed - 1] == "reset"
 
     def look_at_stage(self) -> Trip | None:
         """The watch on the sample's temperature; it trips from the end of the first cool-down on."""
