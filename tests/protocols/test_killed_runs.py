@@ -75,17 +75,13 @@ def exhumed(killed: tuple[Job, list[Grave]], what: str, which: int, folder: Path
 
 
 POINTS = [
-    ("journal run", 0),
     ("journal step", 1),
     ("journal begin", 0),
     ("passport settle", 0),
-    ("journal result", 1),
     ("journal step", 2),
     ("passport reserve", 1),
     ("journal begin", 3),
-    ("passport settle", 3),
     ("journal pass", PASSES - 1),
-    ("journal safe", 0),
 ]
 
 

@@ -96,7 +96,7 @@ def test_every_exposure_is_reserved_begun_and_settled_in_that_order(done: tuple[
     assert set(map(tuple, kinds.values())) == {("reserve", "begin", "settle")}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("rig", BOUND)
 def test_the_ledger_is_never_below_the_truth_and_little_above_it(rig: str, seed: int, tmp_path: Path) -> None:
     told = do(make_job(tmp_path, rig=rig_text(rig), seed=seed))

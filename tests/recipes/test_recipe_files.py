@@ -187,7 +187,7 @@ VALUES = ["100", "100 K", "1e3 e/A^2", "5 s", "no", "~", "[64, 64]", "interface"
 NAMES = [*STEPS, "for", "to", "ramp", "of", "dose", "passes", "elements", "limit", "interface"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([*PIECES, *VALUES, *NAMES]), max_size=30).map("".join))
 def test_any_text_is_a_recipe_or_refused_with_its_place(recipe_file: Path, text: str) -> None:
     try:
@@ -196,7 +196,7 @@ def test_any_text_is_a_recipe_or_refused_with_its_place(recipe_file: Path, text:
         assert " line " in str(error)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(sorted(STEPS)),
     st.dictionaries(st.sampled_from(NAMES), st.sampled_from(VALUES), max_size=6),
