@@ -12,13 +12,15 @@ from acquisition.dosemap import Rectangle
 from acquisition.frames import Wander, received
 from acquisition.ledger import Ledger
 from drivers.clock import VirtualClock
+from drivers.cryostat import Cryostat
 from drivers.rigfile import Calibrations, Position, RigFile
+from drivers.scan import Scan
 from drivers.wire.obi import DAC_STEPS
 from protocols.heading import Recipe
 from protocols.job import Job, RunError
 from protocols.passports import passport_entries
-from protocols.plan import Finding, Plan, StepPlan, look_through
-from protocols.rig import RigText, cryostat_settings, scan_settings
+from protocols.plan import Bounds, Finding, Plan, StepPlan, look_through
+from protocols.rig import RigText, cryostat_settings, limits_of, scan_settings
 
 TAIL = 3.0  # probe widths beyond a pixel that still count as touched
 
@@ -91,7 +93,14 @@ def _look(job: Job, entries: Sequence[Entry], light: datetime) -> Preview:
     places, calibrations = places_of(job.recipe, job.rig.model), job.rig.model.calibrations
     books = Books(ledger_areas(job.recipe, places), belief_of(job.rig))
     books.map = received(entries, "", _wander(calibrations), light)
-    plan = Plan(places, books, scan_settings(job.rig), cryostat_settings(job.rig))
+    bounds = Bounds(
+        scan=scan_settings(job.rig),
+        scan_limits=limits_of(job.rig, Scan),
+        cryostat=cryostat_settings(job.rig),
+        stage_limits=limits_of(job.rig, Cryostat),
+        ceiling=job.rig.model.sample_ceiling,
+    )
+    plan = Plan(places, books, bounds)
     return Preview(*look_through(job.recipe.steps or (), plan, calibrations), books)
 
 

@@ -25,6 +25,7 @@ from protocols.job import Job, RunError
 from protocols.outlook import StepError
 from protocols.passports import passport_path
 from protocols.plan import Finding, summary
+from protocols.rig import unattended_findings
 from protocols.runner import begin, carry_out
 
 STAND_IN = Simulation(sample="li-lipon", hidden_errors=True)  # behind a real rig's links while it is rehearsed
@@ -59,10 +60,7 @@ def check(job: Job, console: Console) -> Report:
     if not findings:
         content["rehearsal"], problem = _rehearse(job, preview, console)
         findings += [problem] if problem is not None else []
-    if not job.rig.model.simulated and job.rig.model.blank_channel is None:
-        findings.append(
-            Finding(0, "rig", "declares no independent blank channel, so it may not run unattended (`blank_channel:`).")
-        )
+    findings += [Finding(0, "rig", said) for said in unattended_findings(job.rig)]
     content["findings"] = [{"step": f.step, "do": f.do, "what": f.what} for f in findings]
     content["verdict"] = "rejected" if findings else "clean"
     content["not_checked"] = list(CANNOT)

@@ -24,7 +24,7 @@ from protocols.job import Job, RunError
 from protocols.outlook import StepError
 from protocols.plan import Finding, StepPlan
 from protocols.recipe import RecipeError, describe_shipped, load_recipe
-from protocols.rig import RigFileError, RigText, load_rig, see_sample
+from protocols.rig import RigFileError, RigText, load_rig, see_sample, unattended_findings
 from protocols.runner import begin, carry_out, is_latched, is_running, see_vacant
 from protocols.show import journal_of, show_path
 
@@ -87,6 +87,8 @@ def run(
         preview = look(job)
         if preview.findings:
             _reject(preview.findings)
+        if yes and (unattended := unattended_findings(job.rig)):
+            raise RunError(f"rig {job.rig.model.name}: {' '.join(unattended)} Without --yes a person answers for it.")
         if not job.rig.model.simulated and not yes:
             _confirm(job)
         begin(job, preview)
@@ -166,7 +168,7 @@ def doctor(rig: RigName = "bench", debug: Debug = False) -> None:
 
 @app.command()
 def safe(rig: RigName = "bench", debug: Debug = False) -> None:
-    """Blank, stop, hold; nothing else. Example: cryolift safe --rig my-rig.yaml"""
+    """Blank, stop, heater off; nothing else. Example: cryolift safe --rig my-rig.yaml"""
     with _plainly(debug):
         raise typer.Exit(DONE if examine(load_rig(rig), console, only_safe=True) else FAILED)
 

@@ -12,8 +12,9 @@ from drivers.errors import LimitError
 from drivers.limits import Limits
 from drivers.raster import raster
 from drivers.rigfile import Calibrations, Position
-from drivers.scan_settings import ScanSettings, ranges
+from drivers.scan_settings import ScanSettings
 from drivers.ticket import Frame
+from physics.units import show
 from protocols.outlook import Outlook, StepError
 
 Dwell = Callable[[tuple[float, float]], float]
@@ -47,17 +48,25 @@ class StepPlan:
     dose: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What the rig and the sample stand: settings and limits of scan and stage, and the sample's ceiling, K."""
+
+    scan: ScanSettings
+    scan_limits: Limits
+    cryostat: CryostatSettings
+    stage_limits: Limits
+    ceiling: float
+
+
 class Plan:
     """What steps may know when they are looked through: places, the dose of a frame, where the field stands."""
 
-    def __init__(
-        self, places: dict[str, Position], books: Books, scan: ScanSettings, cryostat: CryostatSettings
-    ) -> None:
+    def __init__(self, places: dict[str, Position], books: Books, bounds: Bounds) -> None:
         self.places = places
-        self.cryostat = cryostat
+        self.cryostat = bounds.cryostat
+        self._bounds = bounds
         self.books = books
-        self._scan = scan
-        self._limits = Limits(ranges(scan))
         self.here: str | None = None
         self.done: set[str] = set()
 
@@ -70,10 +79,21 @@ class Plan:
             raise StepError(f'names area "{area}", which has no place. Known: {", ".join(sorted(self.places))}.')
         return area
 
+    def see_stage(self, kelvin: float, ramp: float) -> None:
+        """Refuse a temperature, K, or a ramp, K/s, that the rig or the sample does not stand; LimitError, StepError."""
+        self._bounds.stage_limits.check("cryostat", "set_temperature", temperature=kelvin, ramp=ramp)
+        if not kelvin <= self._bounds.ceiling:
+            raise StepError(
+                f"{show(kelvin, 'K')} is above the sample's ceiling of {show(self._bounds.ceiling, 'K')}, at which the "
+                "run would latch. Choose a colder one, or raise `sample_ceiling` in the rig file if it stands that."
+            )
+
     def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: Dwell) -> Frame:
         """The frame the scan box will do in the middle of an area; raises LimitError."""
-        frame = Frame(self.places[area].at, size, pixels, self._limits.range("dwell").low)
-        return settled(lambda f: raster(f, self._scan, self._limits, "scan").frame, frame, dwell).commanded
+        frame = Frame(self.places[area].at, size, pixels, self._bounds.scan_limits.range("dwell").low)
+        return settled(
+            lambda f: raster(f, self._bounds.scan, self._bounds.scan_limits, "scan").frame, frame, dwell
+        ).commanded
 
 
 @dataclass(frozen=True)

@@ -252,10 +252,21 @@ def cryostat_settings(rig: RigText) -> CryostatSettings:
     return _settings_of(rig, Cryostat, CryostatSettings)
 
 
+def limits_of(rig: RigText, driver: type[Scan] | type[Cryostat]) -> Limits:
+    """What the rig allows its scan box or its cryostat; raises RigFileError when it has none."""
+    name, entry = _entry_of(rig, driver)
+    return _limits(rig, name, KINDS[entry.driver], _settings(rig, name, entry, driver.Settings))
+
+
 def _settings_of(rig: RigText, driver: type, model: type[S]) -> S:
+    name, entry = _entry_of(rig, driver)
+    return _settings(rig, name, entry, model)
+
+
+def _entry_of(rig: RigText, driver: type) -> tuple[str, DeviceEntry]:
     for name, entry in rig.model.devices.items():
         if entry.driver in KINDS and KINDS[entry.driver].driver is driver:
-            return _settings(rig, name, entry, model)
+            return name, entry
     raise RigFileError(f"rig {rig.name}: has no {driver.__name__.lower()}; add one under `devices:`")
 
 
@@ -306,25 +317,27 @@ def _world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:
 def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, wait: Wait) -> None:
     kind = _kind(rig, name, entry)
     settings: Any = _settings(rig, name, entry, kind.driver.Settings)
-    limits = {
-        quantity: replace(
-            limit, where=f"{rig.name} {rig.located.at(('devices', name, 'settings', 'limits', quantity))}"
-        )
-        for quantity, limit in kind.ranges(settings).items()
-    }
+    limits = _limits(rig, name, kind, settings)
     link = _link(name, entry, kind, opened)
     opened.links.append(link)
     latency: dict[str, Any] = (
         {f"{kind.input}_latency": wire.latency for wire in _wires_to(rig, f"{name}.{kind.input}")} if kind.input else {}
     )
-    device = kind.driver(
-        link, settings, limits=Limits(limits), guard=opened.interlocks.guard, wait=wait, name=name, **latency
-    )
+    device = kind.driver(link, settings, limits=limits, guard=opened.interlocks.guard, wait=wait, name=name, **latency)
     opened.devices[name] = device  # one that fails to open is made safe with the others
     try:
         device.open()
     except RigError as error:
         raise error.at(name, "open") from None
+
+
+def _limits(rig: RigText, name: str, kind: Kind, settings: Any) -> Limits:
+    """The limits of a device, each with its line in the rig file."""
+
+    def where(quantity: str) -> str:
+        return f"{rig.name} {rig.located.at(('devices', name, 'settings', 'limits', quantity))}"
+
+    return Limits({quantity: replace(r, where=where(quantity)) for quantity, r in kind.ranges(settings).items()})
 
 
 def _kind(rig: RigText, name: str, entry: DeviceEntry) -> Kind:

@@ -27,6 +27,7 @@ class CoolDown(Step):
     tolerance: Annotated[Kelvin, Positive] = 1.0
 
     def outlook(self, plan: Plan) -> Outlook:
+        plan.see_stage(self.to, self.ramp)
         fastest = plan.cryostat.natural_cooling
         rate = self.ramp if fastest is None else min(self.ramp, fastest)
         return Outlook(abs(ROOM - self.to) / rate + self.hold)

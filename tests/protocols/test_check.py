@@ -59,9 +59,10 @@ def test_the_rehearsal_of_a_real_rig_knows_what_the_sample_has_received(console:
 
 
 def test_what_only_a_rehearsal_finds_is_found_for_a_real_rig_too(console: Console, tmp_path: Path) -> None:
-    report = check(real_job(tmp_path, recipe_text("- cool_down: {to: 320 K, ramp: 1 K/min}\n")), console)
+    steps = "- cool_down: {to: 285 K, ramp: 10 K/min, hold: 5 min, tolerance: 1e-3 K}\n"
+    report = check(real_job(tmp_path, recipe_text(steps)), console)
     assert report.content["rehearsal"]["status"] == "failed"
-    assert "beyond the rig's limit 310 K" in report.findings[0].what
+    assert "while held the stage was" in report.findings[0].what
 
 
 def test_a_check_that_somebody_stops_rejects_nothing(

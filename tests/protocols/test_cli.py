@@ -219,19 +219,33 @@ def test_a_check_rejects_what_a_run_would(cli: Cli) -> None:
 
 
 def test_a_check_finds_what_only_the_rehearsal_can(cli: Cli) -> None:
-    Path("small.yaml").write_text(recipe_text("- cool_down: {to: 320 K, ramp: 1 K/min}\n"), encoding="utf-8")
+    steps = "- cool_down: {to: 285 K, ramp: 10 K/min, hold: 5 min, tolerance: 1e-3 K}\n"
+    Path("small.yaml").write_text(recipe_text(steps), encoding="utf-8")
     said = plain(cli("check", "small.yaml", "--rig", "warm.yaml", "--out", "night"))
+    assert "while held the stage was" in said
+
+
+def test_a_temperature_beyond_the_rig_is_refused_before_anything_moves(cli: Cli) -> None:
+    Path("small.yaml").write_text(recipe_text("- cool_down: {to: 320 K, ramp: 1 K/min}\n"), encoding="utf-8")
+    said = plain(cli("run", "small.yaml", "--rig", "warm.yaml", "--out", "night"))
     assert "320 K is beyond the rig's limit 310 K (warm.yaml line 14" in said
+    assert not Path("night").exists()
+
+
+def test_a_stage_warmer_than_the_sample_stands_is_refused_before_anything_moves(cli: Cli) -> None:
+    Path("small.yaml").write_text(recipe_text("- cool_down: {to: 285 K, ramp: 1 K/min}\n"), encoding="utf-8")
+    said = plain(cli("run", "small.yaml", "--rig", "bench", "--out", "night"))
+    assert "285 K is above the sample's ceiling of 133 K" in said
 
 
 def test_a_real_rig_without_a_blank_channel_may_not_run_unattended(cli: Cli) -> None:
-    Path("real.yaml").write_text(real(load_rig("bench").text), encoding="utf-8")
+    Path("real.yaml").write_text(real(rig_text("bench")), encoding="utf-8")
     said = plain(cli("check", "small.yaml", "--rig", "real.yaml", "--out", "night"))
     assert said.startswith("rig: declares no independent blank channel")
 
 
 def test_a_real_rig_moves_only_when_its_name_is_typed(cli: Cli) -> None:
-    Path("real.yaml").write_text(real(load_rig("bench").text), encoding="utf-8")
+    Path("real.yaml").write_text(real(rig_text("bench")), encoding="utf-8")
     result = cli("run", "small.yaml", "--rig", "real.yaml", "--out", "night", input="bunch\n")
     assert "scan: open-beam-interface at tcp://10.0.0.5:2101" in result.output
     assert "that is not the rig's name; nothing was moved." in result.stderr
@@ -240,7 +254,7 @@ def test_a_real_rig_moves_only_when_its_name_is_typed(cli: Cli) -> None:
 
 
 def test_a_sample_file_belongs_to_a_simulated_rig(cli: Cli) -> None:
-    Path("real.yaml").write_text(real(load_rig("bench").text), encoding="utf-8")
+    Path("real.yaml").write_text(real(rig_text("bench")), encoding="utf-8")
     assert cli("run", "small.yaml", "--rig", "real.yaml", "--sample", "x.yaml").exit_code == USAGE
 
 

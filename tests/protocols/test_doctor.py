@@ -64,7 +64,7 @@ def test_a_real_rig_is_open_once_and_the_refusal_says_where(reached: list[str]) 
     first = opened(rig)
     before = list(reached)
     with pytest.raises(
-        Refused, match=rf"rig bench: open refused: process {os.getpid()} \(cryolift .* UTC\) has the rig"
+        Refused, match=rf"rig bench: open refused: process {os.getpid()} \(cryolift.* UTC\) has the rig"
     ):
         opened(rig)
     assert reached == before  # not even a line was opened
