@@ -15,7 +15,6 @@ from typer.testing import CliRunner, Result
 from acquisition.chain import Chain
 from protocols import runner as running
 from protocols.cli import ABORTED, DONE, FAILED, TORN, USAGE, app
-from protocols.rig import load_rig
 from tests.protocols.test_rig_files import real
 from tests.protocols.whole_run import (
     COOL,

@@ -91,7 +91,7 @@ def third_pass_begun(entries: list[Entry]) -> bool:
 
 
 def test_a_map_killed_from_outside_is_torn_and_its_remainder_delivered(folder: Path) -> None:
-    many = MAP.replace("passes: 6", "passes: 60").replace("[32, 32]", "[64, 64]")
+    many = MAP.replace("passes: 6", "passes: 30").replace("[32, 32]", "[64, 64]")
     run = folder / "night"
     with running(folder, COOL + IMAGE + many) as process:
         until(process, run, third_pass_begun)
@@ -99,7 +99,7 @@ def test_a_map_killed_from_outside_is_torn_and_its_remainder_delivered(folder: P
         process.wait()
     begun = len(journal(run, "begin"))
     spent = sum(e["fluence"] for e in passport(run, "reserve"))
-    assert begun < 61
+    assert begun < 31
 
     torn = here("resume", "night")
     assert torn.exit_code == 4, torn.output
@@ -111,7 +111,7 @@ def test_a_map_killed_from_outside_is_torn_and_its_remainder_delivered(folder: P
     whole = here("resume", "night", "--remainder", str(MAP_ORDINAL))
     assert whole.exit_code == 0, whole.output
     ids = [e["exposure_id"] for e in journal(run, "begin") if f"-{MAP_ORDINAL:04d}-" in e["exposure_id"]]
-    assert [int(i[-4:]) for i in ids] == list(range(60))
+    assert [int(i[-4:]) for i in ids] == list(range(30))
     assert [e["ordinal"] for e in journal(run, "step")] == [1, 2, 3, 3]
     assert results(run)["status"] == "done"
 

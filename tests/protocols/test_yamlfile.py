@@ -62,7 +62,7 @@ def test_sixty_four_levels_are_read_and_one_more_is_not() -> None:
 
 
 def test_a_bomb_of_brackets_is_refused_before_anything_recurses() -> None:
-    assert "nested" in refused("[" * (LONGEST - 1))[2]
+    assert "nested" in refused("[" * (LONGEST // 10))[2]
 
 
 def test_a_megabyte_is_read_and_one_byte_more_is_not() -> None:
