@@ -121,6 +121,8 @@ def _unwanted(event: Event) -> str | None:
         return "anchors and aliases are not allowed; write it out"
     if getattr(event, "tag", None) is not None:
         return "tags are not allowed; write the value alone"
+    if isinstance(event, ScalarEvent) and event.style is None and event.value == "<<":
+        return "merge keys are not allowed; write the keys out"  # YAML 1.2 has none
     if isinstance(event, ScalarEvent) and event.style is None and GROUPED.fullmatch(event.value):
         return f"digits are not grouped; write {event.value.replace('_', '')}"
     if isinstance(event, DocumentStartEvent) and event.version not in (None, (1, 2)):

@@ -28,6 +28,7 @@ REFUSED = {
     "the same number as a key twice": ("{1: a, 1.0: b}\n", 1, 8, "the same key stands here twice"),
     "an anchor": ("a: 1\nb: &x 1\n", 2, 4, "anchors and aliases are not allowed"),
     "an alias": ("a: 1\nb: *x\n", 2, 4, "anchors and aliases are not allowed"),
+    "a merge key": ("a: 1\n<<: {b: 2}\n", 2, 1, "merge keys are not allowed"),
     "a tag": ("a: !!int 'x'\n", 1, 4, "tags are not allowed"),
     "a tag that makes objects": ("a: 1\nb: !!python/object:os.system x\n", 2, 4, "tags are not allowed"),
     "an older YAML, where `no` is false": ("%YAML 1.1\n---\na: no\n", 2, 1, "is not YAML 1.2"),
