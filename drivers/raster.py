@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,27 +51,37 @@ def raster(frame: Frame, settings: ScanSettings, limits: Limits, device: str) ->
     """The raster nearest to a frame, within the rig's limits before and after rounding; raises LimitError.
 
     The pitch is a whole number of converter steps, so that pixels are evenly spaced and every part of the frame gets
-    the same dose; only a pitch below one step keeps the box's fractions.  The dwell is a whole number of samples.
+    the same dose; only a pitch below one step keeps the box's fractions.  Where the nearest leaves the scan field the
+    next smaller one is taken.  The dwell is a whole number of samples.
     """
     _check(frame, limits, device)
+    try:
+        return _rounded(frame, settings, limits, device, round)
+    except LimitError:
+        return _rounded(frame, settings, limits, device, math.floor)
+
+
+def _rounded(
+    frame: Frame, settings: ScanSettings, limits: Limits, device: str, to_whole: Callable[[float], int]
+) -> Raster:
     step = settings.full_field / obi.DAC_STEPS
-    x, y = (_axis(frame, number, step, device) for number in (0, 1))
-    nearest = Raster(x, y, samples(frame.dwell), step)
-    _check(nearest.frame, limits, device)
-    return nearest
+    x, y = (_axis(frame, number, step, device, to_whole) for number in (0, 1))
+    found = Raster(x, y, samples(frame.dwell), step)
+    _check(found.frame, limits, device)
+    return found
 
 
 def samples(dwell: float) -> int:
-    """Dwell in samples of 125 ns."""
-    return max(1, min(obi.LONGEST_DWELL, round(dwell / obi.SAMPLE)))
+    """Dwell in whole samples of 125 ns, never longer than asked: a dose that fits must still fit when it is rounded."""
+    return max(1, min(obi.LONGEST_DWELL, math.floor(dwell / obi.SAMPLE * (1.0 + ROUNDING))))
 
 
-def _axis(frame: Frame, number: int, unit: float, device: str) -> Axis:
+def _axis(frame: Frame, number: int, unit: float, device: str, to_whole: Callable[[float], int]) -> Axis:
     count, pitch = frame.pixels[number], frame.pitch[number] / unit
     if pitch < 1.0 - ROUNDING:
         step = math.floor(pitch * obi.STEP + ROUNDING)
     else:
-        step = min(round(pitch), obi.DAC_STEPS // count) * obi.STEP
+        step = min(to_whole(pitch * (1.0 + ROUNDING)), obi.DAC_STEPS // count) * obi.STEP
     if not 1 <= step <= 0xFFFF:
         raise _beyond(
             device,

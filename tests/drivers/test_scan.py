@@ -128,7 +128,7 @@ def test_what_is_commanded_is_as_near_as_the_box_can(frame: Frame) -> None:
         off = abs(frame.pitch[axis] - commanded.pitch[axis])
         assert off <= (STEP / 2 if frame.pitch[axis] >= STEP else STEP / 256) * (1 + 1e-6)
         assert abs(commanded.centre[axis] - frame.centre[axis]) <= STEP / 2 * (1 + 1e-9)
-    assert abs(commanded.dwell - frame.dwell) <= 62.5e-9 * (1 + 1e-9)
+    assert -125e-9 < commanded.dwell - frame.dwell <= 1e-6 * frame.dwell
     assert round(commanded.dwell / 125e-9) * 125e-9 == commanded.dwell
     assert commanded.pixels == frame.pixels
 

@@ -163,7 +163,7 @@ def test_a_step_is_not_redone_when_the_budget_is_gone(killed: tuple[Job, list[Gr
     torn = exhumed(killed, "journal begin", 5, tmp_path)
     spent = reserved(torn.folder)
     assert spent + 600.0 > BUDGET
-    with pytest.raises(BudgetError, match=r"eds_map would give area \"interface\" 600"):
+    with pytest.raises(BudgetError, match=r"eds_map would give area \"interface\" 599"):
         do(torn, decision=(MAP_ORDINAL, Decision.REDO))
     assert reserved(torn.folder) == spent
     assert results(torn.folder)["status"] == "failed"
