@@ -65,10 +65,16 @@ def _print_run(folder: Path, console: Console, as_json: bool) -> None:
         dose.add_row(area["name"], f"{area['spent_max_e_per_A2']:.1f}", f"{area['budget_e_per_A2']:.0f}")
     console.print(dose)
     for element, ramp in results.get("profiles", {}).items():
-        low, high = ramp["ci95_nm"]
-        counts = f"{ramp['counts']:.0f} counts"
-        console.print(f"{element}: rises over {ramp['ramp_nm']:.1f} nm (95 %: {low:.1f} to {high:.1f}), {counts}")
+        console.print(f"{element}: {_extent('rises', ramp, ramp['ramp_nm'])}, {ramp['counts']:.0f} counts")
     if "interphase" in results:
-        low, high = results["interphase"]["ci95_nm"]
-        console.print(f"interphase: {results['interphase']['width_nm']:.1f} nm (95 %: {low:.1f} to {high:.1f})")
+        found = results["interphase"]
+        console.print(f"interphase: {_extent('reaches', found, found['width_nm'])}")
     console.print(f"pictures: {folder / 'figures'}")
+
+
+def _extent(verb: str, found: dict[str, Any], nanometres: float) -> str:
+    """How far something extends, with its interval; only the bound where no extent is resolved."""
+    if "upper_bound_nm" in found:
+        return f"no extent resolved, below {found['upper_bound_nm']:.1f} nm (95 %)"
+    low, high = found["ci95_nm"]
+    return f"{verb} over {nanometres:.1f} nm (95 %: {low:.1f} to {high:.1f})"
