@@ -258,12 +258,15 @@ class StepRun:
         """A file of the run by the name results give it."""
         return self._bench.folder / name
 
-    def new_file(self, title: str) -> tuple[str, DataFile]:
-        """Open this execution's data file; gives its name within the run folder, too."""
+    def new_file(self, title: str, part: str = "") -> tuple[str, DataFile]:
+        """Open this execution's data file; gives its name within the run folder, too.
+
+        part: what tells it apart where a step measures and evaluates in files of their own.
+        """
         step, ordinal = self.execution.step, self.execution.ordinal
         attempt = self._bench.attempts[ordinal]
         again = f"-{attempt}" if attempt > 1 else ""
-        name = f"data/{ordinal:04d}-{step.do}{again}.nxs"
+        name = f"data/{ordinal:04d}-{step.do}{part and f'-{part}'}{again}.nxs"
         self.path(name).parent.mkdir(exist_ok=True)
         self.note("file", name=name)
         return name, DataFile.create(self.path(name), self._about(title))

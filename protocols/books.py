@@ -17,7 +17,7 @@ from drivers.rigfile import Calibrations, Position, RigFile
 from drivers.scan import Scan
 from drivers.wire.obi import DAC_STEPS
 from protocols.heading import Recipe
-from protocols.job import Job, RunError
+from protocols.job import Job, RunError, journal_of
 from protocols.passports import passport_entries
 from protocols.plan import Bounds, Finding, Plan, StepPlan, look_through
 from protocols.rig import RigText, cryostat_settings, limits_of, scan_settings
@@ -46,6 +46,15 @@ def look(job: Job) -> Preview:
 def planned(job: Job) -> list[StepPlan]:
     """What each step is planned to take; empty for a Python recipe, whose steps show only as it runs."""
     return _look(job, [], VirtualClock().utc()).plans
+
+
+def books_now(job: Job) -> Books:
+    """What a run's sample has received so far, from its passport, which is only read."""
+    places, entries = places_of(job.recipe, job.rig.model), passport_entries(job)
+    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig))
+    frame = next((str(e["run_id"]) for e in journal_of(job.folder) if e["kind"] == "run"), "")
+    books.map = received(entries, frame, _wander(job.rig.model.calibrations), VirtualClock().utc())
+    return books
 
 
 def open_ledger(

@@ -20,13 +20,13 @@ from protocols.books import look, planned
 from protocols.check import check as dry_run
 from protocols.display import Display, Screen
 from protocols.doctor import examine
-from protocols.job import Job, RunError
+from protocols.job import Job, RunError, job_of, journal_of
 from protocols.outlook import StepError
 from protocols.plan import Finding, StepPlan
 from protocols.recipe import RecipeError, describe_shipped, load_recipe
 from protocols.rig import RigFileError, RigText, load_rig, see_sample, unattended_findings
 from protocols.runner import begin, carry_out, is_latched, is_running, see_vacant
-from protocols.show import journal_of, show_path
+from protocols.show import show_path
 
 DONE, FAILED, USAGE, ABORTED, TORN = 0, 1, 2, 3, 4
 EXPECTED = (
@@ -137,7 +137,10 @@ def resume(
             (folder / "control" / "continue").touch()
             console.print(f"{folder}: told to go on")
             raise typer.Exit(DONE)
-        job = _begun(folder, recipe)
+        job = job_of(folder, recipe)
+        if recipe is None and not chosen and _is_done(folder):
+            console.print(f"{folder}: done, nothing is left to do")
+            raise typer.Exit(DONE)
         raise typer.Exit(_carry_out(job, planned(job), chosen[0] if chosen else None))
 
 
@@ -244,15 +247,9 @@ def _job(name: str, rig: RigText, sample_file: Path | None, seed: int, out: Path
     return Job(recipe, rig, seed, sample_file, out or Path("runs") / f"{date}-{Path(recipe.file_name).stem}")
 
 
-def _begun(folder: Path, other_recipe: str | None) -> Job:
-    entries = journal_of(folder)
-    if not entries:
-        raise RunError(f"{folder}: nothing was begun in it. `cryolift run RECIPE --out {folder}` begins.")
-    first, sample_file = entries[0], folder / "sample.yaml"
-    kept = folder / ("recipe.py" if (folder / "recipe.py").is_file() else "recipe.yaml")
-    recipe = load_recipe(other_recipe or str(kept))
-    rig = load_rig(str(folder / "rig.yaml"))
-    return Job(recipe, rig, first["seed"], sample_file if sample_file.is_file() else None, folder)
+def _is_done(folder: Path) -> bool:
+    last = journal_of(folder)[-1]
+    return bool(last["kind"] == "end" and last["status"] == "done")
 
 
 def _carry_out(job: Job, plans: list[StepPlan], decision: tuple[int, Decision] | None) -> int:
@@ -317,6 +314,8 @@ class _plainly:  # noqa: N801  (reads as a phrase: with _plainly(debug))
             problems.print(str(error) or "stopped by Ctrl-C", markup=False)
             sys.exit(ABORTED)
         said = str(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {error} (--debug shows where)"
+        if isinstance(error, OSError) and error.filename:
+            said = f"{error.filename}: {error.strerror}. Choose another place, such as another --out."
         problems.print(said, markup=False)
         sys.exit(FAILED)
 

@@ -75,7 +75,7 @@ class Display:
 
     def _state_changed(self, state: State, why: str) -> None:
         self._state = state
-        if state not in (State.RUNNING, State.DONE):
+        if state not in (State.RUNNING, State.DONE, State.FAILED):  # a failure is told when the command ends
             self._say(f"{state}: {why}")
         self._tick()
 

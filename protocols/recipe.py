@@ -112,6 +112,8 @@ def _plain(problem: Mapping[str, Any]) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "missing":
         return f'"{key}" is missing.'
+    if problem["type"] == "tuple_type" and key.endswith("pixels"):
+        return f"{key}: write columns and rows, such as [128, 128]."
     if problem["type"] == "extra_forbidden":
         return f'"{key}" is not a parameter here.'
     return f"{key}: {message}" if key else message

@@ -9,28 +9,25 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from acquisition.chain import Entry, read_chain
+from acquisition.chain import Entry
 from acquisition.datafile import describe
+from acquisition.results import gather
+from protocols.books import books_now
 from protocols.display import duration
-from protocols.job import RunError
+from protocols.job import RunError, job_of, journal_of
+from protocols.runner import is_running
 
 
 def show_path(path: Path, console: Console, *, as_json: bool) -> None:
     """Print what a run did at what dose, or what a .nxs file holds; raises RunError, DataFileError."""
+    if path.name == "run.nxs" and path.is_file():
+        path = path.parent  # the index stands for its run
     if path.is_file():
         _print_file(describe(path), console, as_json)
     elif path.is_dir():
         _print_run(path, console, as_json)
     else:
         raise RunError(f"{path} is neither a run folder nor a .nxs file.")
-
-
-def journal_of(folder: Path) -> list[Entry]:
-    """The journal of a run folder, empty where a process died before it began; raises RunError, ChainError."""
-    journal = folder / "journal.jsonl"
-    if not journal.is_file():
-        raise RunError(f"{folder} is not a run folder: it has no journal.jsonl.")
-    return read_chain(journal)
 
 
 def _print_file(facts: dict[str, Any], console: Console, as_json: bool) -> None:
@@ -45,6 +42,10 @@ def _print_run(folder: Path, console: Console, as_json: bool) -> None:
     journal = journal_of(folder)
     results_file = folder / "results.json"
     results = json.loads(results_file.read_text(encoding="utf-8")) if results_file.is_file() else {}
+    running = is_running(folder)
+    if journal and (running or journal[-1]["kind"] != "end"):  # what it came to so far stands in journal and passport
+        results = gather(journal, books_now(job_of(folder)))
+        results["status"] = _state(journal) if running else "killed"
     if as_json:
         console.print_json(json.dumps({"results": results, "journal": journal}))
         return
@@ -57,7 +58,9 @@ def _print_run(folder: Path, console: Console, as_json: bool) -> None:
     steps = Table("step", "", "", box=None, padding=(0, 2))
     for ordinal, do in {e["ordinal"]: e["do"] for e in journal if e["kind"] == "step"}.items():
         result = done.get(ordinal)
-        state = "torn" if result is None else "skipped" if result.get("skipped") else "done"
+        state = (
+            ("under way" if running else "torn") if result is None else "skipped" if result.get("skipped") else "done"
+        )
         steps.add_row(str(ordinal), do, f"{state}  {result.get('file', '') if result else ''}")
     console.print(steps)
     dose = Table("area", "spent, at most (e/A^2)", "budget", box=None, padding=(0, 2))
@@ -69,7 +72,13 @@ def _print_run(folder: Path, console: Console, as_json: bool) -> None:
     if "interphase" in results:
         found = results["interphase"]
         console.print(f"interphase: {_extent('reaches', found, found['width_nm'])}")
-    console.print(f"pictures: {folder / 'figures'}")
+    if (folder / "figures").is_dir():
+        console.print(f"pictures: {folder / 'figures'}")
+
+
+def _state(journal: list[Entry]) -> str:
+    """The last state that a running run wrote down."""
+    return next((str(e["state"]) for e in reversed(journal) if e["kind"] == "state"), "opening the rig")
 
 
 def _extent(verb: str, found: dict[str, Any], nanometres: float) -> str:

@@ -26,6 +26,7 @@ from protocols.steps.mapping import Elements, Mapping, MapTaker
 from protocols.steps.shot import Pixels
 
 SEEN = 0.3  # share of the dark field's variance that the step of an interface must explain
+PIXELS_A_BIN = 1.5  # at least, so that no point of a profile is without a pixel
 DRAWS = 20210803  # seed of the bootstrap: the same record gives the same intervals
 
 
@@ -57,8 +58,9 @@ class EdsLine(Step):
     """Counts of each element across the interface, and the ramps that fit them.
 
     from: the step whose map is integrated (no beam).  scan: or a strip to expose first.  across: the area.
-    bin: width of a point of the profile.  film, metal: materials on the bright and on the dark side, for the continuum
-    and for absorption.  edge_on_within: how far the interface may lean out of the beam, which no map can tell.
+    bin: width of a point of the profile, at least one and a half pixels.  film, metal: materials on the bright and on
+    the dark side, for the continuum and for absorption.  edge_on_within: how far the interface may lean out of the
+    beam, which no map can tell.
     """
 
     do: Literal["eds_line"] = "eds_line"
@@ -96,7 +98,7 @@ class EdsLine(Step):
     def run(self, run: StepRun) -> Result:
         area = run.area(self.across)
         if self.scan is not None:
-            recorded = MapTaker(run, self.scan.mapping(area)).take(f"EDS strip of {area}")
+            recorded = MapTaker(run, self.scan.mapping(area)).take(f"EDS strip of {area}", part="strip")
         else:
             latest = run.latest("eds_map")
             if latest is None:
@@ -142,7 +144,7 @@ def _measure(recorded: EdsMap, run: StepRun, step: EdsLine) -> Measured:
             rig.optics,
             dark=material(step.metal),
             bright=material(step.film),
-            bin_width=step.bin,
+            bin_width=max(step.bin, PIXELS_A_BIN * max(recorded.frame.pitch)),
             scale_uncertainty=rig.calibrations.scan_scale.uncertainty,
             edge_on_within=step.edge_on_within,
             rng=np.random.default_rng(DRAWS),
@@ -227,8 +229,9 @@ def _ramp_facts(ramp: Ramp) -> dict[str, Any]:
         "from_nm": _nm(ramp.start),
         "to_nm": _nm(ramp.end),
     }
-    if ramp.upper_bound is not None:
-        facts["upper_bound_nm"] = _nm(ramp.upper_bound)
+    bound = ramp.ci95[1] if ramp.upper_bound is None and not ramp.ci95[0] > 0.0 else ramp.upper_bound
+    if bound is not None:  # an extent that may as well be nothing is known only by its upper end
+        facts["upper_bound_nm"] = _nm(bound)
     return facts
 
 

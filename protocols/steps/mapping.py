@@ -80,13 +80,13 @@ class MapTaker:
         self._windows = [self._window(element) for element in mapping.elements]
         self._records: list[PassRecord] = []
 
-    def take(self, title: str) -> Result:
+    def take(self, title: str, part: str = "") -> Result:
         """Deliver, file and sum up; raises BudgetError before the first pass when the whole map does not fit."""
         run, mapping = self._run, self._mapping
         frame = self._frame()
         run.require(mapping.area, frame.commanded, mapping.passes - self._first)
         earlier = _fullest(run.earlier_files()) if self._first else None
-        name, file = run.new_file(title)
+        name, file = run.new_file(title, part)
         with file:
             image = dark_field(file, run, f"dark field during the {title}", frame, passes=mapping.passes)
             events = file.events(
