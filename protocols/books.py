@@ -35,12 +35,12 @@ class Preview(NamedTuple):
 
 def look(job: Job) -> Preview:
     """Look through the recipe on the books of the sample's passport, which is only read; the rig stays closed."""
-    entries = passport_entries(job)
-    preview = _look(job, [], VirtualClock().utc())
-    if not entries:
-        return preview
-    dark = timedelta(seconds=_before_light(preview.plans))
-    return _look(job, entries, VirtualClock().utc() + dark)
+    entries, now = passport_entries(job), VirtualClock().utc()
+    preview = _look(job, [], now)
+    light = now + timedelta(seconds=_before_light(preview.plans))
+    if entries:
+        preview = _look(job, entries, light)
+    return preview._replace(findings=[*_stale(job.rig.model.calibrations, light), *preview.findings])
 
 
 def planned(job: Job) -> list[StepPlan]:
@@ -111,6 +111,19 @@ def _look(job: Job, entries: Sequence[Entry], light: datetime) -> Preview:
     )
     plan = Plan(places, books, bounds)
     return Preview(*look_through(job.recipe.steps or (), plan, calibrations), books)
+
+
+def _stale(calibrations: Calibrations, light: datetime) -> list[Finding]:
+    """Calibrations that will be too old at first light: no dose could be counted, so no beam would open."""
+    findings = []
+    for what, calibration in (("beam current", calibrations.beam_current), ("scan scale", calibrations.scan_scale)):
+        if isinstance(calibration.taken, datetime):
+            age = (light - calibration.taken).total_seconds()
+            if not 0.0 <= age <= calibration.valid_for:
+                said = f"at first light the {what} will be {age / 3600:.1f} h old; it is valid for"
+                way_out = "Measure it and write it, with its date, into the rig file."
+                findings.append(Finding(0, "rig", f"{said} {calibration.valid_for / 3600:.1f} h. {way_out}"))
+    return findings
 
 
 def _before_light(plans: Sequence[StepPlan]) -> float:

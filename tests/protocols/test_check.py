@@ -12,6 +12,7 @@ from drivers.errors import Aborted
 from drivers.links import AbortFlag
 from physics.dose import E_PER_A2
 from protocols import passports, runner
+from protocols.books import look
 from protocols.check import check
 from protocols.cli import ABORTED, main
 from protocols.job import Job
@@ -92,3 +93,13 @@ def test_ctrl_c_in_a_check_is_exit_code_3(
         main()
     assert ended.value.code == ABORTED
     assert "rejected" not in capsys.readouterr().out
+
+
+def test_a_calibration_that_will_be_too_old_at_first_light_is_found_before_anything_moves(tmp_path: Path) -> None:
+    rig = real(rig_text("bench")).replace("valid_for: 12 h", "valid_for: 30 min")
+    job = make_job(tmp_path, recipe_text("- wait: {for: 1 h}\n" + IMAGE), rig=rig)
+    said = [finding.what for finding in look(job).findings]
+    assert said == [
+        "at first light the beam current will be 1.0 h old; it is valid for 0.5 h. Measure it and write it, with its "
+        "date, into the rig file."
+    ]

@@ -374,7 +374,20 @@ def test_a_damaged_passport_stops_a_run_before_the_rig_is_opened(cli: Cli) -> No
     small_run(cli)
     path = Path("night") / PASSPORT
     path.write_bytes(path.read_bytes().replace(b"interface", b"interfase", 1))
-    assert "passport.jsonl line 2: damaged" in plain(cli("resume", "night"))
+    assert "passport.jsonl line 2: damaged" in plain(cli("resume", "night", "--recipe", "small.yaml"))
+
+
+def test_a_run_that_is_done_is_not_gone_on_with(cli: Cli) -> None:
+    small_run(cli)
+    before = (Path("night") / "journal.jsonl").read_bytes()
+    told = cli("resume", "night")
+    assert (told.exit_code, "nothing is left to do" in told.output) == (DONE, True)
+    assert (Path("night") / "journal.jsonl").read_bytes() == before
+
+
+def test_the_index_of_a_run_shows_the_run(cli: Cli) -> None:
+    small_run(cli)
+    assert cli("show", "night/run.nxs").output == cli("show", "night").output
 
 
 def test_each_seed_is_another_sample(cli: Cli) -> None:

@@ -45,4 +45,4 @@ def test_a_resume_goes_on_with_the_sample_that_was_kept(monkeypatch: pytest.Monk
     assert CliRunner().invoke(app, ["run", "small.yaml", "--rig", "warm.yaml", "--out", "night"]).exit_code == DONE
     kept = Path("night/sample.yaml")
     kept.write_text(kept.read_text(encoding="utf-8").replace("stack:", "stick:", 1), encoding="utf-8")
-    assert "sample.yaml" in CliRunner().invoke(app, ["resume", "night"]).stderr
+    assert "sample.yaml" in CliRunner().invoke(app, ["resume", "night", "--recipe", "small.yaml"]).stderr
