@@ -113,11 +113,6 @@ def show(value: float, unit: str) -> str:
     return f"{_digits(value / float(scale))} {unit}".rstrip(" ")
 
 
-def show_usual(value: float, dimension: str) -> str:
-    """Return a value in the program's own unit as text in the unit people use for that dimension."""
-    return show(value, DIMENSIONS[dimension][1])
-
-
 def _digits(number: float) -> str:
     if number == 0 or not math.isfinite(number):
         return f"{number + 0.0:g}"

@@ -96,7 +96,7 @@ class Display:
     def _picture(self) -> Group:
         head = Text(
             f"{self._job.recipe.heading.name} on {self._job.rig.model.name}\n"
-            f"{self._state}   rig time left {self._time_left()}{self._stage()}"
+            f"{self._doing()}   rig time left {self._time_left()}{self._stage()}"
         )
         step = Table.grid(padding=(0, 2))
         step.add_row(
@@ -107,6 +107,11 @@ class Display:
             self._now.text,
         )
         return Group(head, step, self._dose())
+
+    def _doing(self) -> str:
+        """The state; a pause that was asked for waits for the end of the pass."""
+        waits = self._bench is not None and self._state is State.RUNNING and self._bench.control.pause_asked
+        return "pausing after this pass" if waits else str(self._state)
 
     def _stage(self) -> str:
         kelvin = None if self._bench is None else self._bench.stage_kelvin

@@ -1,9 +1,8 @@
-"""How sharp a frame is, with its uncertainty, and where a series of frames is sharpest: for focusing at low dose."""
+"""How much detail a frame shows beyond its noise, with its uncertainty: for looking at the focus at low dose."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,18 +16,6 @@ class Sharpness:
 
     value: float
     error: float
-
-
-@dataclass(frozen=True)
-class Focus:
-    """The setting at which a series is sharpest and its standard uncertainty, in the unit of the settings.
-
-    found: whether the series has a maximum inside it that is clear of the noise; when not, best is the sharpest member.
-    """
-
-    best: float
-    error: float
-    found: bool
 
 
 def sharpness(
@@ -59,28 +46,3 @@ def sharpness(
     variance = (2 * detail_power * noise + waves * noise**2) * 2 * float(np.mean(window**4))
     scale = mean**2 * electrons.size
     return Sharpness(float(np.sum(power[band] - noise)) / scale, math.sqrt(variance) / scale)
-
-
-def best_focus(settings: Sequence[float], measured: Sequence[Sharpness]) -> Focus:
-    """Find the setting of the largest sharpness by a weighted parabola through the members around the sharpest.
-
-    settings: of the lens, any unit, at least three different ones.  Farther than two steps from the sharpest member a
-    series is no parabola, and those members are left out.  ValueError for too few settings.
-    """
-    if len(set(settings)) < 3 or len(measured) != len(settings):
-        raise ValueError("a focus series needs at least three different settings and one sharpness for each")
-    sharpest = settings[int(np.argmax([one.value for one in measured]))]
-    near = np.argsort(np.abs(np.asarray(settings) - sharpest), kind="stable")[:5]
-    where = np.asarray(settings, dtype=np.float64)[near]
-    values = np.array([measured[i].value for i in near])
-    weights = 1 / np.maximum(np.array([measured[i].error for i in near]), 1e-300)
-    middle, span = float(where.mean()), float(np.ptp(where)) / 2
-    design = np.vander((where - middle) / span, 3) * weights[:, None]
-    covariance = np.linalg.inv(design.T @ design)
-    bend, slope, _ = covariance @ (design.T @ (values * weights))
-    best = -slope / (2 * bend) if bend < 0 else math.inf
-    gradient = np.array([slope / (2 * bend**2), -1 / (2 * bend), 0.0]) if bend else np.zeros(3)
-    clear = bend < -3 * math.sqrt(covariance[0, 0])
-    if not (clear and abs(best) <= 1):
-        return Focus(float(sharpest), math.inf, False)
-    return Focus(middle + span * best, span * math.sqrt(float(gradient @ covariance @ gradient)), True)

@@ -1,4 +1,4 @@
-"""Sharpness is detail without the shot noise, and a focus series finds its middle or says that it cannot."""
+"""Sharpness is detail without the shot noise, with an honest error."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from acquisition.analysis.sharpness import Sharpness, best_focus, sharpness
+from acquisition.analysis.sharpness import Sharpness, sharpness
 
 PITCH = (1e-9, 1e-9)
 GAIN = 4.0
-SETTINGS = (-300.0, -200.0, -100.0, 0.0, 100.0, 200.0, 300.0)
 
 
 def frame(blur: float, electrons: float, seed: int) -> NDArray[np.float64]:
@@ -41,24 +40,6 @@ def test_noise_alone_has_no_sharpness_and_an_honest_error() -> None:
     values, stated = np.array([s.value for s in seen]), seen[0].error
     assert values.mean() == pytest.approx(0, abs=stated)
     assert 0.6 < values.std() / stated < 1.4
-
-
-def test_a_focus_series_finds_its_middle() -> None:
-    series = [measure(0.5 + ((s - 60) / 200) ** 2, 200, 10 + i) for i, s in enumerate(SETTINGS)]
-    found = best_focus(SETTINGS, series)
-    assert found.found
-    assert found.best == pytest.approx(60, abs=max(4 * found.error, 25))
-
-
-def test_a_series_that_only_rises_has_no_focus_inside() -> None:
-    series = [Sharpness(0.01 * i, 0.0005) for i in range(len(SETTINGS))]
-    found = best_focus(SETTINGS, series)
-    assert (found.found, found.best) == (False, 300.0)
-
-
-def test_two_settings_are_no_series() -> None:
-    with pytest.raises(ValueError, match="three"):
-        best_focus((0.0, 1.0), [Sharpness(1, 0.1), Sharpness(2, 0.1)])
 
 
 def test_a_dark_frame_is_an_error() -> None:
