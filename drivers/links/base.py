@@ -114,6 +114,23 @@ class Link(ABC):
             self.closed = True
             self._close()
 
+    def reopen(self) -> None:
+        """Open the line anew, for a box that closes it after an answer; what was under way is lost.
+
+        Raises LinkError, also where a link cannot do that; Aborted.
+        """
+        self.close()
+        self.closed = False
+        try:
+            self._ready()
+            self._reopen()
+        except BaseException:
+            self.closed = True
+            raise
+
+    def _reopen(self) -> None:
+        raise LinkClosed(f"the link {self.name} cannot be opened anew")
+
     def _ready(self) -> None:
         if self.closed:
             raise LinkClosed(f"the link {self.name} is closed")

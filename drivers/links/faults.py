@@ -125,6 +125,10 @@ class FaultyLink(Link):
             if piece != b"":
                 self._coming.append((self.elapsed() + late, piece))
 
+    def _reopen(self) -> None:
+        self._coming.clear()
+        self._inner.reopen()
+
     def _close(self) -> None:
         self._inner.close()
 

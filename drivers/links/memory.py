@@ -52,5 +52,8 @@ class MemoryLink(Link):
                 self._sleep_until(deadline)
                 return b""
 
+    def _reopen(self) -> None:
+        self._peer.connected()
+
     def _close(self) -> None:
         self._peer.disconnected()

@@ -31,11 +31,15 @@ class TcpLink(PortLink):
         super().__init__(name, clock, abort)
         self.host = host
         self.port = port
+        self._connect_timeout = connect_timeout
+        self._reopen()
+
+    def _reopen(self) -> None:
         try:
-            self._socket = socket.create_connection((host, port), connect_timeout)
+            self._socket = socket.create_connection((self.host, self.port), self._connect_timeout)
         except OSError as error:
             raise LinkError(
-                f"the link {name} cannot reach tcp://{host}:{port} ({error})",
+                f"the link {self.name} cannot reach tcp://{self.host}:{self.port} ({error})",
                 way_out="Is the box on, and are address and port right?",
             ) from None
         # a request is one short segment: waiting to fill it would cost 40 ms a question
