@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.figure import Figure, side_by_side
 from drivers.clock import VirtualClock
-from protocols.rig import load_rig, scan_settings
+from protocols.rigtext import load_rig, scan_settings
 from simulators.sample import load_sample
 from simulators.world import World
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.figure import Figure, side_by_side
 from physics.dose import E_PER_A2
-from protocols.rig import load_rig
+from protocols.rigtext import load_rig
 from simulators.lamella import Lamella
 from simulators.sample import load_sample
 from simulators.xrays import Eds

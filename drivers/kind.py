@@ -38,7 +38,7 @@ class Kind:
     ranges: the limits that follow from its settings.  server: the simulated box in front of the world; None if there is
     none, and then a simulated rig cannot have it.  port: what the box speaks through; the driver of an `http` box is
     given an HttpLink.  stream: the box also pushes messages; its driver is given `stream=`, a MessageLink, and the box
-    has them in its attribute `stream`.  output, input: the sockets for trigger cables on the box; a driver with an
+    has them in its attribute `stream`.  outputs, input: the sockets for trigger cables on the box; a driver with an
     input is given `INPUT_latency=`, s, of the one cable that must end there.
     """
 
@@ -47,5 +47,5 @@ class Kind:
     server: Callable[[Any], Any] | None = None
     port: Literal["tcp", "udp", "serial", "http"] = "tcp"
     stream: bool = False
-    output: str | None = None
+    outputs: tuple[str, ...] = ()
     input: str | None = None

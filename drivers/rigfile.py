@@ -141,12 +141,11 @@ class RigFile(Strict):
             raise ValueError("a rig of sim: links needs `simulation: {sample: ..., hidden_errors: ...}`")
         if real and self.simulation is not None:
             raise Misplaced("`simulation` belongs to a rig whose links are all sim:", "simulation")
-        for name, link in links.items():
-            if not real and link != f"sim:{name}":
-                raise Misplaced(f"the simulated box of this device is sim:{name}", "devices", name, "link")
         for station, stage in self.sample_stage.items():
             if stage not in self.devices:
                 raise Misplaced(f'the rig has no device "{stage}"', "sample_stage", station)
+            if self.devices[stage].station != station:
+                raise Misplaced(f"{stage} stands at {self.devices[stage].station}", "sample_stage", station)
         for calibration in ("beam_current", "scan_scale"):
             if real and getattr(self.calibrations, calibration).taken == "at opening":
                 raise Misplaced("of a real rig a calibration has a date", "calibrations", calibration, "taken")

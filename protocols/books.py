@@ -20,7 +20,7 @@ from protocols.heading import Recipe
 from protocols.job import Job, RunError, journal_of
 from protocols.passports import passport_entries
 from protocols.plan import Bounds, Finding, Plan, StepPlan, look_through
-from protocols.rig import RigText, cryostat_settings, limits_of, scan_settings
+from protocols.rigtext import RigText, cryostat_settings, limits_of, scan_settings
 
 TAIL = 3.0  # probe widths beyond a pixel that still count as touched
 

@@ -25,7 +25,7 @@ from protocols.job import Job, RunError
 from protocols.outlook import StepError
 from protocols.passports import passport_path
 from protocols.plan import Finding, summary
-from protocols.rig import unattended_findings
+from protocols.rigtext import unattended_findings
 from protocols.runner import begin, carry_out
 
 STAND_IN = Simulation(sample="li-lipon", hidden_errors=True)  # behind a real rig's links while it is rehearsed

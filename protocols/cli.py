@@ -24,7 +24,8 @@ from protocols.job import Job, RunError, job_of, journal_of
 from protocols.outlook import StepError
 from protocols.plan import Finding, StepPlan
 from protocols.recipe import RecipeError, describe_shipped, load_recipe
-from protocols.rig import RigFileError, RigText, load_rig, see_sample, unattended_findings
+from protocols.rig import see_sample
+from protocols.rigtext import RigFileError, RigText, load_rig, unattended_findings
 from protocols.runner import begin, carry_out, is_latched, is_running, see_vacant
 from protocols.show import show_path
 

@@ -12,7 +12,8 @@ from drivers.clock import Clock, RealClock, VirtualClock
 from drivers.errors import Refused, RigError
 from drivers.links import AbortFlag
 from protocols.bench import versions
-from protocols.rig import Rig, RigFileError, RigText, open_rig, unattended_findings
+from protocols.rig import Rig, open_rig
+from protocols.rigtext import RigFileError, RigText, unattended_findings
 
 LET_GO = (
     "scan: the line is closed now, and with it the scan box lets go of the blanker: the beam may be ON, and the rig "

@@ -8,7 +8,7 @@ from pathlib import Path
 from acquisition.chain import Entry, read_chain
 from protocols.heading import Recipe
 from protocols.recipe import load_recipe
-from protocols.rig import RigText, load_rig
+from protocols.rigtext import RigText, load_rig
 
 
 class RunError(Exception):

@@ -1,77 +1,36 @@
-"""Composition, in one place: reads the rig file, makes links (a `sim:` link makes the world), hands them to drivers."""
+"""Composition, in one place: makes links (a `sim:` link makes the world), hands them to the drivers, opens the rig."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock
-from pydantic import BaseModel, ValidationError
 
 from acquisition.engine import Attempt
-from drivers import cryostat, eds, scan
 from drivers.clock import Clock
 from drivers.cryostat import Cryostat
-from drivers.cryostat_settings import CryostatSettings
 from drivers.eds import Eds
 from drivers.errors import RigError
 from drivers.interlocks import Interlocks, RigState
-from drivers.limits import Limits, Range
-from drivers.links import AbortFlag, Link, MemoryLink, Peer, Wait
+from drivers.kind import Device, Kind
+from drivers.links import AbortFlag, HttpAddress, HttpLink, Link, MemoryLink, MessageLink, Wait, ZmqLink, parse_address
 from drivers.links.address import open_link
-from drivers.rigfile import Calibration, DeviceEntry, RigFile, Wire
+from drivers.links.messages import MemoryMessages
+from drivers.rigfile import Calibration, DeviceEntry, RigFile
 from drivers.scan import Scan
-from drivers.scan_settings import ScanSettings
 from physics.units import show
 from protocols import riglock
-from protocols.yamlfile import Located, Place, YamlError, read_yaml, text_of
-from simulators.cryostat_server import CryostatServer
-from simulators.eds_server import EdsServer
+from protocols.rigtext import RigFileError, RigText, scan_settings
+from simulators.http_box import HttpPeer
 from simulators.sample import SampleError, load_sample, sample_file
-from simulators.scan_server import ScanServer
 from simulators.world import World
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A driver a rig file may name: its class, the limits that follow from its settings, and the box's simulation.
-
-    output, input: the sockets for trigger cables on the box; a driver with an input is given INPUT_latency, s, of the
-    one cable that must end there.
-    """
-
-    driver: type[Cryostat] | type[Scan] | type[Eds]
-    ranges: Callable[[Any], dict[str, Range]]
-    server: Callable[[World], Peer]
-    output: str | None = None
-    input: str | None = None
-
-
-KINDS = {
-    "lakeshore": Kind(Cryostat, cryostat.ranges, CryostatServer),
-    "open-beam-interface": Kind(Scan, scan.ranges, ScanServer, output="unblanked"),
-    "amptek-dp5": Kind(Eds, eds.ranges, EdsServer, input="sync"),
-}
-D = TypeVar("D", Cryostat, Scan, Eds)
-S = TypeVar("S", bound=BaseModel)
-
-
-class RigFileError(Exception):
-    """The rig file cannot be used; says where and what."""
-
-
-@dataclass(frozen=True)
-class RigText:
-    """A rig file as read: its model, its text for the record, and where things stand in it."""
-
-    model: RigFile
-    text: str
-    name: str
-    located: Located
+STREAM_PORT = 31001  # where a SIMPLON detector pushes Stream V2 from, unless it is told otherwise
+D = TypeVar("D")
 
 
 @dataclass
@@ -85,8 +44,8 @@ class Rig:
     interlocks: Interlocks
     world: World | None
     opened: float
-    links: list[Link] = field(default_factory=list)
-    devices: dict[str, Cryostat | Scan | Eds] = field(default_factory=dict)
+    links: list[Link | HttpLink | MessageLink] = field(default_factory=list)
+    devices: dict[str, Device] = field(default_factory=dict)
     lock: FileLock | None = None  # of a real rig, which is open in one process at a time
 
     @property
@@ -151,43 +110,6 @@ class Rig:
         return device
 
 
-def load_rig(name: str) -> RigText:
-    """Read a rig file by path or shipped name; raises RigFileError."""
-    path = Path(str(files("protocols") / "rigs" / f"{name}.yaml"))
-    if not path.is_file():
-        path = Path(name)
-    if not path.is_file():
-        raise RigFileError(f'rig "{name}" is neither a file nor shipped. Shipped: {", ".join(shipped_rigs())}.')
-    try:
-        return read_rig(text_of(path), path.name)
-    except YamlError as error:
-        raise RigFileError(f"rig {path.name} {error}") from None
-
-
-def read_rig(text: str, name: str) -> RigText:
-    """Check a rig file's text; raises RigFileError with the line of each fault."""
-    try:
-        located = read_yaml(text)
-        rig = RigText(RigFile.model_validate(located.content, context={"typed": True}), text, name, located)
-    except YamlError as error:
-        raise RigFileError(f"rig {name} {error}") from None
-    except ValidationError as error:
-        raise RigFileError("\n".join(f"rig {name} {line}" for line in _plain(error, located, ()))) from None
-    for device, entry in rig.model.devices.items():
-        _settings(rig, device, entry, _kind(rig, device, entry).driver.Settings)
-    for number, wire in enumerate(rig.model.wiring):
-        _see_socket(rig, ("wiring", number, "from"), wire.source, lambda kind: kind.output)
-        _see_socket(rig, ("wiring", number, "to"), wire.to, lambda kind: kind.input)
-    for device, entry in rig.model.devices.items():
-        _see_wired(rig, device, _kind(rig, device, entry).input)
-    return rig
-
-
-def shipped_rigs() -> list[str]:
-    """Names of the rigs that come with the program."""
-    return sorted(path.stem for path in Path(str(files("protocols") / "rigs")).glob("*.yaml"))
-
-
 def open_rig(
     rig: RigText,
     *,
@@ -206,7 +128,7 @@ def open_rig(
     wait: the control wait.  latched: true while a tripped interlock waits for a person.  seed, sample: of the world
     behind `sim:` links.  remembered: where an earlier process left that world; it goes on from there.
     """
-    world = _world(rig, clock, seed, sample) if rig.model.simulation is not None else None
+    world = make_world(rig, clock, seed, sample) if rig.model.simulation is not None else None
     if world is not None and remembered is not None and remembered.exists():
         world.load(remembered)
     calibrations = rig.model.calibrations
@@ -226,54 +148,14 @@ def open_rig(
         wait(seconds)
 
     try:
-        for name, entry in sorted(rig.model.devices.items(), key=_beam_first):
-            _open_device(rig, name, entry, opened, between_transactions)
+        lines = _Lines(opened, simulated_boxes(rig, world) if world is not None else {})
+        for name in _beam_first(rig):
+            _open_device(rig, name, rig.model.devices[name], opened, lines, between_transactions)
     except BaseException:
         opened.make_safe()
         opened.close()
         raise
     return opened
-
-
-def unattended_findings(rig: RigText) -> list[str]:
-    """What speaks against leaving this rig alone with a run, in words; nothing speaks against a simulated one."""
-    if rig.model.simulated or (rig.model.blank_channel or "").strip():
-        return []
-    return ["declares no independent blank channel, so it may not run unattended (`blank_channel:`)."]
-
-
-def scan_settings(rig: RigText) -> ScanSettings:
-    """The settings of the rig's scan box; raises RigFileError when it has none."""
-    return _settings_of(rig, Scan, ScanSettings)
-
-
-def cryostat_settings(rig: RigText) -> CryostatSettings:
-    """The settings of the rig's cryostat; raises RigFileError when it has none."""
-    return _settings_of(rig, Cryostat, CryostatSettings)
-
-
-def limits_of(rig: RigText, driver: type[Scan] | type[Cryostat]) -> Limits:
-    """What the rig allows its scan box or its cryostat; raises RigFileError when it has none."""
-    name, entry = _entry_of(rig, driver)
-    return _limits(rig, name, KINDS[entry.driver], _settings(rig, name, entry, driver.Settings))
-
-
-def _settings_of(rig: RigText, driver: type, model: type[S]) -> S:
-    name, entry = _entry_of(rig, driver)
-    return _settings(rig, name, entry, model)
-
-
-def _entry_of(rig: RigText, driver: type) -> tuple[str, DeviceEntry]:
-    for name, entry in rig.model.devices.items():
-        if entry.driver in KINDS and KINDS[entry.driver].driver is driver:
-            return name, entry
-    raise RigFileError(f"rig {rig.name}: has no {driver.__name__.lower()}; add one under `devices:`")
-
-
-def _beam_first(item: tuple[str, DeviceEntry]) -> bool:
-    """Sorts what holds the beam blanked before everything else: until it is opened the beam may be on."""
-    kind = KINDS.get(item[1].driver)
-    return kind is None or kind.driver is not Scan
 
 
 def see_sample(path: Path) -> None:
@@ -294,7 +176,8 @@ def sample_behind(rig: RigText, sample: Path | None) -> Path | None:
         return None
 
 
-def _world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:
+def make_world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:
+    """The world behind the `sim:` links of a rig; raises RigFileError for a sample file that cannot be used."""
     simulation = rig.model.simulation
     assert simulation is not None
     try:
@@ -314,16 +197,64 @@ def _world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> World:
     )
 
 
-def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, wait: Wait) -> None:
-    kind = _kind(rig, name, entry)
-    settings: Any = _settings(rig, name, entry, kind.driver.Settings)
-    limits = _limits(rig, name, kind, settings)
-    link = _link(name, entry, kind, opened)
-    opened.links.append(link)
-    latency: dict[str, Any] = (
-        {f"{kind.input}_latency": wire.latency for wire in _wires_to(rig, f"{name}.{kind.input}")} if kind.input else {}
-    )
-    device = kind.driver(link, settings, limits=limits, guard=opened.interlocks.guard, wait=wait, name=name, **latency)
+def simulated_boxes(rig: RigText, world: World) -> dict[str, Any]:
+    """The simulated box behind each link of a simulated rig, by the link's text; devices on one link share one."""
+    boxes: dict[str, Any] = {}
+    for name, entry in rig.model.devices.items():
+        server = rig.kind(name).server
+        if entry.link not in boxes and server is not None:
+            boxes[entry.link] = server(world)
+    return boxes
+
+
+class _Lines:
+    """The links of a rig that is being opened: one a box, however many devices share it."""
+
+    def __init__(self, opened: Rig, boxes: Mapping[str, Any]) -> None:
+        self._opened = opened
+        self._boxes = boxes
+        self._made: dict[str, Link | HttpLink] = {}
+
+    def to(self, name: str, entry: DeviceEntry, kind: Kind) -> Link | HttpLink:
+        """The link to a device's box, opened where it is not."""
+        if entry.link not in self._made:
+            line = self._bytes(name, entry, kind)
+            address = parse_address(entry.link)
+            host = address.host if isinstance(address, HttpAddress) else "localhost"
+            self._made[entry.link] = HttpLink(line, host) if kind.port == "http" else line
+            self._opened.links.append(self._made[entry.link])
+        return self._made[entry.link]
+
+    def stream(self, name: str, entry: DeviceEntry) -> MessageLink:
+        """The link that a device's box pushes messages through."""
+        opened, address = self._opened, parse_address(entry.link)
+        if isinstance(address, HttpAddress):
+            place = address.stream or f"tcp://{address.host}:{STREAM_PORT}"
+            stream: MessageLink = ZmqLink(name, place, opened.clock, opened.abort)
+        else:
+            stream = MemoryMessages(name, self._boxes[entry.link].stream, opened.clock, opened.abort)
+        opened.links.append(stream)
+        return stream
+
+    def _bytes(self, name: str, entry: DeviceEntry, kind: Kind) -> Link:
+        opened = self._opened
+        if not entry.link.startswith("sim:"):
+            return open_link(name, entry.link, opened.clock, opened.abort)
+        box = self._boxes[entry.link]
+        peer = HttpPeer(box, opened.clock) if kind.port == "http" else box
+        return MemoryLink(name, peer, opened.clock, opened.abort)
+
+
+def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines: _Lines, wait: Wait) -> None:
+    kind = rig.kind(name)
+    link = lines.to(name, entry, kind)
+    more: dict[str, Any] = {"stream": lines.stream(name, entry)} if kind.stream else {}
+    if kind.input:
+        [wire] = rig.wires_to(f"{name}.{kind.input}")
+        more[f"{kind.input}_latency"] = wire.latency
+    settings = rig.settings(name, kind.driver.Settings)
+    guard = opened.interlocks.guard
+    device = kind.driver(link, settings, limits=rig.limits(name), guard=guard, wait=wait, name=name, **more)
     opened.devices[name] = device  # one that fails to open is made safe with the others
     try:
         device.open()
@@ -331,64 +262,6 @@ def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, wait:
         raise error.at(name, "open") from None
 
 
-def _limits(rig: RigText, name: str, kind: Kind, settings: Any) -> Limits:
-    """The limits of a device, each with its line in the rig file."""
-
-    def where(quantity: str) -> str:
-        return f"{rig.name} {rig.located.at(('devices', name, 'settings', 'limits', quantity))}"
-
-    return Limits({quantity: replace(r, where=where(quantity)) for quantity, r in kind.ranges(settings).items()})
-
-
-def _kind(rig: RigText, name: str, entry: DeviceEntry) -> Kind:
-    if entry.driver not in KINDS:
-        where = rig.located.at(("devices", name, "driver"))
-        raise RigFileError(f'rig {rig.name} {where}: there is no driver "{entry.driver}". Drivers: {", ".join(KINDS)}.')
-    return KINDS[entry.driver]
-
-
-def _see_socket(rig: RigText, place: Place, end: str, socket: Callable[[Kind], str | None]) -> None:
-    device, _, named = end.partition(".")
-    if named != (has := socket(_kind(rig, device, rig.model.devices[device]))):
-        known = f"there is {device}.{has}" if has else f"{device} has none"
-        direction = "output" if place[-1] == "from" else "input"
-        raise RigFileError(f'rig {rig.name} {rig.located.at(place)}: "{end}" is no trigger {direction}; {known}')
-
-
-def _see_wired(rig: RigText, device: str, socket: str | None) -> None:
-    """See that exactly one cable ends at a trigger input: its latency is part of every time that the box tells."""
-    if socket is not None and (ends := len(_wires_to(rig, f"{device}.{socket}"))) != 1:
-        raise RigFileError(
-            f"rig {rig.name} {rig.located.at(('devices', device))}: {ends or 'no'} trigger cables end at "
-            f"{device}.{socket}, which needs one: nothing that {device} sees would have a known place in the frame. "
-            f"Write it under `wiring:`, such as {{from: scan.unblanked, to: {device}.{socket}, latency: 200 ns}}."
-        )
-
-
-def _wires_to(rig: RigText, end: str) -> list[Wire]:
-    return [wire for wire in rig.model.wiring if wire.to == end]
-
-
-def _settings(rig: RigText, name: str, entry: DeviceEntry, model: type[S]) -> S:
-    try:
-        return model.model_validate(entry.settings, context={"typed": True})
-    except ValidationError as error:
-        lines = _plain(error, rig.located, ("devices", name, "settings"))
-        raise RigFileError("\n".join(f"rig {rig.name} {line}" for line in lines)) from None
-
-
-def _plain(error: ValidationError, located: Located, prefix: Place) -> list[str]:
-    """`line L, column C: KEY: what` for each fault."""
-    lines = []
-    for problem in error.errors():
-        place = (*problem["loc"], *getattr(problem.get("ctx", {}).get("error"), "at", ()))
-        key = f"{'.'.join(map(str, place))}: " if place else ""
-        lines.append(f"{located.at((*prefix, *place))}: {key}{problem['msg'].removeprefix('Value error, ')}")
-    return lines
-
-
-def _link(name: str, entry: DeviceEntry, kind: Kind, opened: Rig) -> Link:
-    if not entry.link.startswith("sim:"):
-        return open_link(name, entry.link, opened.clock, opened.abort)
-    assert opened.world is not None
-    return MemoryLink(name, kind.server(opened.world), opened.clock, opened.abort)
+def _beam_first(rig: RigText) -> list[str]:
+    """The devices, those first that hold the beam blanked: until they are opened it may be on."""
+    return sorted(rig.model.devices, key=lambda name: rig.kind(name).driver is not Scan)

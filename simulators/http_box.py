@@ -41,7 +41,11 @@ class HttpPeer:
         self._box = box
         self._clock = clock
         self._admitted = admitted
-        self._forget()
+        self._connection = h11.Connection(h11.SERVER)
+        self._request: h11.Request | None = None
+        self._body = bytearray()
+        self._out = bytearray()
+        self._later: Later | None = None
 
     @property
     def finished(self) -> bool:
@@ -79,10 +83,8 @@ class HttpPeer:
 
     def _forget(self) -> None:
         self._connection = h11.Connection(h11.SERVER)
-        self._request: h11.Request | None = None
-        self._body = bytearray()
-        self._out = bytearray()
-        self._later: Later | None = None
+        self._request = self._later = None
+        self._body, self._out = bytearray(), bytearray()
 
     def _go_on(self) -> None:
         """Take events until bytes are missing or an answer is under way: requests are answered one by one."""

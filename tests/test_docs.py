@@ -14,8 +14,9 @@ from drivers.rigfile import Calibrations, CurrentCalibration, Optics, RigFile
 from protocols.books import look
 from protocols.cli import app
 from protocols.job import Job
+from protocols.kinds import KINDS
 from protocols.recipe import Heading, load_recipe
-from protocols.rig import KINDS, load_rig, read_rig
+from protocols.rigtext import load_rig, read_rig
 from protocols.steps.line import Strip
 from protocols.steps.registry import STEPS
 

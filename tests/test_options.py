@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from house import Source, name_of, ours, sources
 
-from protocols.rig import KINDS
+from protocols.kinds import KINDS
 
 LOOKS = frozenset({"status", "temperature", "temperatures", "heater", "set_point", "spectrum", "read", "finished"})
 SUMS = frozenset({"energies", "dead_fraction", "commanded", "gain", "electrons"})

@@ -14,7 +14,7 @@ from house import PACKAGES, ROOT
 from protocols.books import look
 from protocols.job import Job
 from protocols.recipe import load_recipe, shipped
-from protocols.rig import load_rig, shipped_rigs
+from protocols.rigtext import load_rig, shipped_rigs
 from simulators.sample import SHIPPED, load_sample
 
 CODE = {".py", ".pyc"}

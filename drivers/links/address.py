@@ -1,4 +1,4 @@
-"""Addresses of links as rig files write them: `sim:NAME`, `serial:PORT?...`, `tcp://HOST:PORT`, `udp://HOST:PORT`."""
+"""Addresses of links as rig files write them: `sim:NAME`, `serial:PORT?...`, `tcp://`, `udp://` and `http://HOST:PORT`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from drivers.links.serial import SerialLink
 from drivers.links.tcp import TcpLink
 from drivers.links.udp import UdpLink
 
-FORMS = "sim:NAME, serial:PORT?baudrate=57600&bytesize=7&parity=O&stopbits=1, tcp://HOST:PORT or udp://HOST:PORT"
+FORMS = (
+    "sim:NAME, serial:PORT?baudrate=57600&bytesize=7&parity=O&stopbits=1, tcp://HOST:PORT, udp://HOST:PORT "
+    "or http://HOST:PORT"
+)
 
 
 class AddressError(Refused, ValueError):
@@ -67,7 +70,19 @@ class UdpAddress:
         return f"udp://{_bracketed(self.host)}:{self.port}"
 
 
-Address = SimAddress | SerialAddress | TcpAddress | UdpAddress
+@dataclass(frozen=True)
+class HttpAddress:
+    """An HTTP server; `stream` is the ZeroMQ address a detector pushes from, "" where its usual port is meant."""
+
+    host: str
+    port: int
+    stream: str = ""
+
+    def __str__(self) -> str:
+        return f"http://{_bracketed(self.host)}:{self.port}" + (f"?stream={self.stream}" if self.stream else "")
+
+
+Address = SimAddress | SerialAddress | TcpAddress | UdpAddress | HttpAddress
 
 
 def parse_address(text: str) -> Address:
@@ -83,11 +98,15 @@ def parse_address(text: str) -> Address:
                 return TcpAddress(*_host_and_port(text))
             case "udp":
                 return UdpAddress(*_host_and_port(text))
+            case "http":
+                return _http(text)
     raise AddressError(f'the address "{text}" names no link', way_out=f"Write {FORMS}.")
 
 
 def open_link(name: str, address: str | Address, clock: Clock, abort: AbortFlag | None = None) -> Link:
     """Open the real link an address names; a simulated device needs its world and is linked by the rig.
+
+    Of an HTTP server it is the link of bytes that an HttpLink works on.
 
     Raises AddressError, LinkError.
     """
@@ -98,6 +117,8 @@ def open_link(name: str, address: str | Address, clock: Clock, abort: AbortFlag 
             return TcpLink(name, host, port, clock, abort)
         case UdpAddress(host, port):
             return UdpLink(name, host, port, clock, abort)
+        case HttpAddress(host, port):
+            return TcpLink(name, host, port, clock, abort)
         case SimAddress() as simulated:
             raise AddressError(f"{simulated} is no port to open", way_out="Open the rig it belongs to.")
 
@@ -126,6 +147,24 @@ def _serial(text: str, rest: str) -> SerialAddress:
     if not port:
         raise AddressError(f'the address "{text}" names no port', way_out=f"Write {FORMS}.")
     return SerialAddress(port, **settings)  # type: ignore[arg-type]
+
+
+def _http(text: str) -> HttpAddress:
+    place, asked, query = text.partition("?")
+    key, _, stream = query.partition("=")
+    if asked and not (key == "stream" and isinstance(_stream_address(stream), TcpAddress)):
+        raise AddressError(
+            f'the address "{text}" has a setting "{query}"',
+            way_out="Known is stream=tcp://HOST:PORT, from where a camera pushes its images.",
+        )
+    return HttpAddress(*_host_and_port(place), stream)
+
+
+def _stream_address(text: str) -> Address | None:
+    try:
+        return parse_address(text)
+    except AddressError:
+        return None
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

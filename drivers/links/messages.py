@@ -20,6 +20,8 @@ Message = tuple[bytes, ...]
 class MessageLink(ABC):
     """One way from one box, message by message; the rules of waiting are those of `Link`."""
 
+    in_transaction = False  # nothing is asked here, so no answer is waited for
+
     def __init__(self, name: str, clock: Clock, abort: AbortFlag | None = None) -> None:
         self.name = name
         self.clock = clock

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import zmq
 
 from drivers.clock import Clock, wall_seconds
@@ -55,7 +57,7 @@ class ZmqLink(MessageLink):
             except zmq.ZMQError as error:
                 self.close()
                 raise LinkClosed(f"the link {self.name} to {self.address} was lost ({error})") from None
-            self._socket.poll(max(min(left, LOOK), 0.001) * 1000.0)
+            self._socket.poll(math.ceil(min(left, LOOK) * 1000.0))
             left = deadline - self.elapsed()
             self._ready()
 

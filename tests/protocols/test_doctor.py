@@ -17,7 +17,8 @@ from drivers.errors import LinkError, Refused
 from drivers.links import AbortFlag, Link, MemoryLink
 from protocols import riglock
 from protocols.doctor import LET_GO, examine
-from protocols.rig import Rig, RigText, load_rig, open_rig, read_rig, unattended_findings
+from protocols.rig import Rig, open_rig
+from protocols.rigtext import RigText, load_rig, read_rig, unattended_findings
 from simulators.cryostat_server import CryostatServer
 from simulators.eds_server import EdsServer
 from simulators.scan_server import ScanServer

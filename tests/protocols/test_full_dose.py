@@ -10,7 +10,7 @@ import pytest
 from drivers.clock import wall_seconds
 from protocols.job import Job
 from protocols.recipe import load_recipe
-from protocols.rig import load_rig
+from protocols.rigtext import load_rig
 from tests.protocols.whole_run import Told, area_dose, compare, do, results
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -11,7 +11,7 @@ from protocols.books import look
 from protocols.job import Job, RunError
 from protocols.plan import Finding
 from protocols.recipe import load_recipe
-from protocols.rig import load_rig
+from protocols.rigtext import load_rig
 from tests.protocols.whole_run import IMAGE, MAP, do, make_job, passport, recipe_text
 
 SHIPPED = load_recipe("dose-limited-map").text

@@ -13,7 +13,8 @@ from drivers.clock import VirtualClock
 from drivers.errors import InterlockError, LinkError
 from drivers.links import AbortFlag, Fault, FaultKind, FaultyLink
 from drivers.ticket import Frame
-from protocols.rig import Rig, RigFileError, RigText, load_rig, open_rig, read_rig, shipped_rigs
+from protocols.rig import Rig, open_rig
+from protocols.rigtext import RigFileError, RigText, load_rig, read_rig, shipped_rigs
 from tests.drivers.scan_bench import Office
 
 SHIPPED = load_rig("bench").text
@@ -107,7 +108,8 @@ def test_simulated_and_real_links_do_not_mix() -> None:
 
 
 def test_a_simulated_link_leads_to_the_box_of_its_own_device() -> None:
-    assert "is sim:scan" in refused(changed("sim:scan", "sim:eds"))
+    assert "is sim:scan" in refused(changed("sim:scan", "sim:other"))
+    assert "is the link of scan already, which is another box" in refused(changed("sim:scan", "sim:eds"))
 
 
 def real(text: str) -> str:

@@ -22,7 +22,7 @@ from protocols.bench import Bench, Progress
 from protocols.books import look
 from protocols.job import Job
 from protocols.recipe import load_recipe
-from protocols.rig import load_rig, read_rig
+from protocols.rigtext import load_rig, read_rig
 from protocols.runner import Watching, begin, carry_out
 from simulators.world import World
 
