@@ -12,7 +12,8 @@ from drivers.errors import WireError
 JSON = "application/json"
 LARGEST_JSON = 1 << 20  # bytes
 DEEPEST = 64  # levels of nesting
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)  # a string at a time: brackets in it nest nothing
+# a string at a time, for brackets in it nest nothing; never a step back, or an unclosed string would take for ever
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
 
 @dataclass(frozen=True)
