@@ -56,7 +56,7 @@ class HttpPeer:
         self._forget()
 
     def receive(self, data: bytes) -> None:
-        if self._connection.our_state is h11.ERROR:
+        if not data or self._connection.our_state is h11.ERROR:
             return
         try:
             self._connection.receive_data(data)

@@ -8,7 +8,15 @@ from drivers.links.http import HttpExchange, HttpLink
 from drivers.links.memory import MemoryLink, Peer
 from drivers.links.messages import FaultyMessages, MemoryMessages, Message, MessageLink, MessagePeer
 from drivers.links.serial import SerialLink
-from drivers.links.tap import ReplayLink, TapLink, TranscriptMismatch, compare, read_transcript
+from drivers.links.tap import (
+    ReplayedMessages,
+    ReplayLink,
+    TapLink,
+    TapMessages,
+    TranscriptMismatch,
+    compare,
+    read_transcript,
+)
 from drivers.links.tcp import TcpLink
 from drivers.links.udp import UdpLink
 from drivers.links.zeromq import ZmqLink
@@ -33,9 +41,11 @@ __all__ = [
     "MessagePeer",
     "Peer",
     "ReplayLink",
+    "ReplayedMessages",
     "SerialLink",
     "Splitter",
     "TapLink",
+    "TapMessages",
     "TcpLink",
     "TranscriptMismatch",
     "UdpLink",

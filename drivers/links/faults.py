@@ -24,7 +24,10 @@ class FaultKind(StrEnum):
     TWICE = "twice"  # the reply comes a second time, `seconds` later
     SLICES = "slices"  # the reply comes in pieces of 1 to `longest` bytes, `seconds` apart
     GARBAGE = "garbage"  # 1 to `longest` random bytes come before the reply
-    CLOSE = "close"  # the line is lost
+    CLOSE = "close"  # the line is lost: closed or reset from the far end
+    STALL = "stall"  # nothing more comes for `seconds`, then the line is lost
+    JITTER = "jitter"  # each piece comes up to `seconds` late, none overtaking another
+    REORDER = "reorder"  # a datagram comes after the one behind it, and never if there is none
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ def one_of_each(transfer: int = 1, *, forever: bool = False, seconds: float = 0.
         Fault(FaultKind.GARBAGE, transfer, forever, longest=8),
         Fault(FaultKind.CLOSE, transfer, forever),
         Fault(FaultKind.CLOSE, transfer, forever, after=2),
+        Fault(FaultKind.STALL, transfer, forever, after=2, seconds=seconds),
+        Fault(FaultKind.JITTER, transfer, forever, seconds=seconds),
+        Fault(FaultKind.REORDER, transfer, forever),
     ]
 
 
@@ -141,6 +147,7 @@ class _Strike:
         self._random = source
         self._passed = 0
         self._struck = False
+        self._held = b""
 
     def on(self, data: bytes) -> Iterator[tuple[float, bytes | None]]:
         """What becomes of a piece of the reply: how many seconds later which bytes come (None: the line is lost)."""
@@ -152,10 +159,22 @@ class _Strike:
         match fault.kind:
             case FaultKind.CLOSE if self._passed >= fault.after:
                 yield 0.0, None
+            case FaultKind.STALL if self._struck:
+                return
+            case FaultKind.STALL if self._passed >= fault.after:
+                yield fault.seconds, None
             case _ if not rest:
                 return
             case FaultKind.SILENCE:
                 return
+            case FaultKind.JITTER:
+                yield fault.seconds * self._random.random(), rest
+            case FaultKind.REORDER if not self._struck:
+                self._held = rest
+            case FaultKind.REORDER:
+                held, self._held = self._held, b""
+                yield 0.0, rest
+                yield 0.0, held
             case FaultKind.TRUNCATION:
                 yield 0.0, b"" if self._struck else rest[: self._random.randrange(len(rest))]
             case FaultKind.DELAY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from abc import ABC, abstractmethod
 from collections import deque
@@ -114,7 +115,8 @@ class FaultyMessages(MessageLink):
     transfer of a fault: the message it strikes, counted from 1.  LOSS and SILENCE: it never comes.  DELAY: it comes
     `seconds` later, after those behind it.  TWICE: a second time `seconds` later.  TRUNCATION: a part breaks off.
     GARBLE: one bit is flipped.  GARBAGE: random bytes come as a message before it.  SLICES: its parts come as messages
-    of their own.  CLOSE: the line is lost, once `after` messages more have come.
+    of their own.  CLOSE: the line is lost, once `after` messages more have come.  STALL: so too, after `seconds` in
+    which nothing came.  JITTER: it comes up to `seconds` later.  REORDER: it comes after the next one.
     """
 
     def __init__(self, inner: MessageLink, faults: Sequence[Fault], *, seed: int) -> None:
@@ -125,7 +127,9 @@ class FaultyMessages(MessageLink):
         self._random = random.Random(seed)
         self._ready_now: deque[Message] = deque()
         self._late: list[tuple[float, Message]] = []
+        self._held: list[Message] = []  # until the next message has come
         self._lost_after: int | None = None
+        self._lost_from: float | None = None
 
     def elapsed(self) -> float:
         """As the link inside counts."""
@@ -137,12 +141,26 @@ class FaultyMessages(MessageLink):
             self._release()
             if self._ready_now:
                 return self._ready_now.popleft()
+            if self._lost_from is not None:
+                self._stall(deadline, self._lost_from)
+                return None
             left = deadline - self.elapsed()
             wait = min([left, *(due - self.elapsed() for due, _ in self._late)])
             if message := self._inner.receive(min(max(wait, 0.0), LONGEST_WAIT)):
                 self._strike(message)
             elif left <= 0.0:
                 return None
+
+    def _stall(self, deadline: float, lost_from: float) -> None:
+        """Nothing comes any more; from a moment on the line is lost."""
+        while (left := min(deadline, lost_from) - self.elapsed()) > 0.0:
+            self._inner.receive(min(left, LONGEST_WAIT))  # what comes meanwhile is lost
+        if self.elapsed() >= lost_from:
+            raise self._lost()
+
+    def _lost(self) -> LinkClosed:
+        self.close()
+        return LinkClosed(f"the link {self.name} was lost (a declared fault)")
 
     def _release(self) -> None:
         now = self.elapsed()
@@ -158,13 +176,16 @@ class FaultyMessages(MessageLink):
             if fault.strikes(self.transfers):
                 coming = [(late + more, out) for late, one in coming for more, out in self._harmed(fault, one)]
         if self._lost_after is not None and self._lost_after < 0:
-            self.close()
-            raise LinkClosed(f"the link {self.name} was lost (a declared fault)")
+            raise self._lost()
+        held, self._held = self._held, []
         for late, out in coming:
-            if late > 0.0:
+            if math.isinf(late):
+                self._held.append(out)
+            elif late > 0.0:
                 self._late.append((self.elapsed() + late, out))
             else:
                 self._ready_now.append(out)
+        self._ready_now.extend(held)
 
     def _harmed(self, fault: Fault, message: Message) -> list[tuple[float, Message]]:
         """What comes of a message: how many seconds later which one."""
@@ -173,6 +194,13 @@ class FaultyMessages(MessageLink):
                 return []
             case FaultKind.DELAY:
                 return [(fault.seconds, message)]
+            case FaultKind.JITTER:
+                return [(fault.seconds * self._random.random(), message)]
+            case FaultKind.REORDER:
+                return [(math.inf, message)]
+            case FaultKind.STALL:
+                self._lost_from = self.elapsed() + fault.seconds
+                return []
             case FaultKind.TWICE:
                 return [(0.0, message), (fault.seconds, message)]
             case FaultKind.GARBAGE:

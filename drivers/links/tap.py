@@ -5,6 +5,8 @@ r"""Transcripts: a tap that writes down what passes a link, and a link that repl
     0.012000 < +077.350\r\n         box to host
     0.062000 ># f5 fa 20 06 00 00   the same in hex, where the bytes are not text
     0.300000 ! the link cryostat was lost
+    0.310000 * opened                       the line was opened, or opened anew
+    0.400000 )# 7b 7d                       a part of a message of which the next line has more
 
 The time is rig time in seconds.  In text \n \r \t \\ and \xNN are escapes.
 """
@@ -22,11 +24,13 @@ from pathlib import Path
 from drivers.clock import Clock
 from drivers.errors import LinkClosed
 from drivers.links.base import AbortFlag, Link
+from drivers.links.messages import Message, MessageLink
 
+OPENED = b"opened"
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 _BYTES = {escape: char for char, escape in _NAMED.items()}
 _ESCAPE = re.compile(r"\\x[0-9a-f]{2}|\\.", re.DOTALL)
-_LINE = re.compile(r"([0-9]+\.[0-9]{6}) ([<>!])(#?)(?: (.*))?")
+_LINE = re.compile(r"([0-9]+\.[0-9]{6}) ([<>!*)])(#?)(?: (.*))?")
 
 
 class TranscriptMismatch(AssertionError):
@@ -35,7 +39,7 @@ class TranscriptMismatch(AssertionError):
 
 @dataclass(frozen=True)
 class Line:
-    """What passed at one moment: direction `>` (to the box), `<` (from it) or `!` (the line was lost, with the reason).
+    """What passed at one moment: direction `>` (to the box), `<` or `)` (from it), `!` (lost, and why) or `*` (opened).
 
     time: s of rig time; two lines are the same when the same bytes passed the same way, whenever that was.
     """
@@ -51,7 +55,7 @@ class Line:
     def content(self) -> str:
         """The line without its time."""
         text = self.data.decode("latin-1")
-        if self.direction == "!" or all(" " <= char <= "~" or char in "\n\r\t" for char in text):
+        if self.direction in "!*" or all(" " <= char <= "~" or char in "\n\r\t" for char in text):
             return f"{self.direction} " + "".join(_escaped(char) for char in text)
         return f"{self.direction}# {self.data.hex(' ')}"
 
@@ -78,6 +82,33 @@ def compare(expected: Iterable[Line], actual: Iterable[Line]) -> str:
     return "" if wanted == came else "\n".join(line.rstrip("\n") for line in difflib.ndiff(wanted, came))
 
 
+class _Transcript:
+    """The file that a tap writes; each line is on its way to the disk when it is noted."""
+
+    def __init__(self, tapped: Link | MessageLink, path: Path) -> None:
+        self._clock = tapped.clock
+        self._path = path
+        self._file = path.open("x", encoding="utf-8", newline="\n")
+        self._file.write(f"# link {tapped.name}, {tapped.clock.utc().isoformat(timespec='seconds')}\n")
+
+    def note(self, direction: str, data: bytes) -> None:
+        if self._file.closed:  # of a link that is opened anew
+            self._file = self._path.open("a", encoding="utf-8", newline="\n")
+        self._file.write(f"{Line(self._clock.now(), direction, data)}\n")
+        self._file.flush()
+
+    @contextmanager
+    def noting_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except LinkClosed as error:
+            self.note("!", error.what.encode("latin-1", "replace"))
+            raise
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class TapLink(Link):
     """Passes everything between host and `inner`, and writes it down in a new file.
 
@@ -87,36 +118,28 @@ class TapLink(Link):
     def __init__(self, inner: Link, path: Path) -> None:
         super().__init__(inner.name, inner.clock, inner.abort)
         self._inner = inner
-        self._file = path.open("x", encoding="utf-8", newline="\n")
-        self._file.write(f"# link {inner.name}, {inner.clock.utc().isoformat(timespec='seconds')}\n")
+        self._file = _Transcript(inner, path)
 
     def elapsed(self) -> float:
         """As the tapped link counts."""
         return self._inner.elapsed()
 
     def _write(self, data: bytes) -> None:
-        self._note(">", data)  # before it goes out: what kills the box is on record
-        with self._noting_loss():
+        self._file.note(">", data)  # before it goes out: what kills the box is on record
+        with self._file.noting_loss():
             self._inner.write(data)
 
     def _receive(self, timeout: float) -> bytes:
-        with self._noting_loss():
+        with self._file.noting_loss():
             data = self._inner.read(timeout)
         if data:
-            self._note("<", data)
+            self._file.note("<", data)
         return data
 
-    @contextmanager
-    def _noting_loss(self) -> Iterator[None]:
-        try:
-            yield
-        except LinkClosed as error:
-            self._note("!", error.what.encode("latin-1", "replace"))
-            raise
-
-    def _note(self, direction: str, data: bytes) -> None:
-        self._file.write(f"{Line(self.clock.now(), direction, data)}\n")
-        self._file.flush()
+    def _reopen(self) -> None:
+        with self._file.noting_loss():
+            self._inner.reopen()
+        self._file.note("*", OPENED)
 
     def _close(self) -> None:
         self._inner.close()
@@ -150,6 +173,13 @@ class ReplayLink(Link):
         self._next += 1
         self._release(said.time - self._lines[self._next - 1].time)
 
+    def _reopen(self) -> None:
+        opened = Line(self.clock.now(), "*", OPENED)
+        if self._lines[self._next : self._next + 1] != [opened]:
+            raise self._mismatch("was opened anew, which the transcript was not", self._next, [opened])
+        self._next += 1
+        self._release(opened.time - self._lines[self._next - 1].time)
+
     def _receive(self, timeout: float) -> bytes:
         deadline = self.clock.now() + timeout
         if not self._coming or self._coming[0][0] > deadline:
@@ -164,7 +194,7 @@ class ReplayLink(Link):
 
     def _release(self, shift: float) -> None:
         """Let come what was recorded before the next request, `shift` s later than it was."""
-        while self._next < len(self._lines) and (line := self._lines[self._next]).direction != ">":
+        while self._next < len(self._lines) and (line := self._lines[self._next]).direction not in ">*":
             self._coming.append((line.time + shift, line))
             self._next += 1
 
@@ -176,6 +206,63 @@ class ReplayLink(Link):
 
     def _close(self) -> None:
         pass
+
+
+class TapMessages(MessageLink):
+    """Passes every message on and writes it down in a new file, as TapLink does."""
+
+    def __init__(self, inner: MessageLink, path: Path) -> None:
+        super().__init__(inner.name, inner.clock, inner.abort)
+        self._inner = inner
+        self._file = _Transcript(inner, path)
+        self._file.note("*", OPENED)
+
+    def elapsed(self) -> float:
+        """As the tapped link counts."""
+        return self._inner.elapsed()
+
+    def _receive(self, timeout: float) -> Message | None:
+        with self._file.noting_loss():
+            message = self._inner.receive(timeout)
+        for part in message[:-1] if message else ():
+            self._file.note(")", part)
+        if message:
+            self._file.note("<", message[-1])
+        return message
+
+    def _close(self) -> None:
+        self._inner.close()
+        self._file.close()
+
+
+class ReplayedMessages:
+    """A `MessagePeer` that brings what a transcript holds, each message as long after the opening as recorded."""
+
+    def __init__(self, lines: Sequence[Line], clock: Clock) -> None:
+        self._clock = clock
+        self._shift = clock.now() - (lines[0].time if lines else 0.0)
+        self._coming: deque[tuple[float, Message]] = deque()
+        parts: list[bytes] = []
+        for line in lines:
+            if line.direction in "<)":
+                parts.append(line.data)
+            if line.direction == "<":
+                self._coming.append((line.time + self._shift, tuple(parts)))
+                parts = []
+
+    def connected(self) -> None:
+        """The transcript plays from where it is."""
+
+    def due(self) -> float | None:
+        return self._coming[0][0] if self._coming else None
+
+    def send(self) -> Message | None:
+        if not self._coming or self._coming[0][0] > self._clock.now():
+            return None
+        return self._coming.popleft()[1]
+
+    def disconnected(self) -> None:
+        """Nobody hears the rest."""
 
 
 def _escaped(char: str) -> str:

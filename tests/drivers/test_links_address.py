@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from drivers.clock import VirtualClock
 from drivers.errors import LinkError, Refused
 from drivers.links import AddressError, SerialLink, TcpLink, UdpLink, open_link, parse_address
-from drivers.links.address import Address, SerialAddress, SimAddress, TcpAddress, UdpAddress
+from drivers.links.address import Address, HttpAddress, SerialAddress, SimAddress, TcpAddress, UdpAddress
 
 HOSTS = st.from_regex(r"[a-z][a-z0-9]{0,8}(\.[a-z0-9]{1,5}){0,3}", fullmatch=True) | st.sampled_from(
     ["10.0.0.5", "127.0.0.1", "::1", "fe80::1"]
@@ -30,6 +30,8 @@ ADDRESSES: st.SearchStrategy[Address] = st.one_of(
     ),
     st.builds(TcpAddress, HOSTS, PORTS),
     st.builds(UdpAddress, HOSTS, PORTS),
+    st.builds(HttpAddress, HOSTS, PORTS),
+    st.builds(HttpAddress, HOSTS, PORTS, st.builds(TcpAddress, HOSTS, PORTS).map(str)),
 )
 
 
@@ -49,10 +51,18 @@ def test_an_address_read_back_from_its_text_is_the_same(address: Address) -> Non
         ("tcp://10.0.0.5:7777", TcpAddress("10.0.0.5", 7777)),
         ("tcp://Scan-PC:2222", TcpAddress("scan-pc", 2222)),
         ("udp://[::1]:10001", UdpAddress("::1", 10001)),
+        ("http://10.0.0.5:80", HttpAddress("10.0.0.5", 80)),
+        ("http://det:80?stream=tcp://det:31001", HttpAddress("det", 80, "tcp://det:31001")),
     ],
 )
 def test_these_texts_mean_these_addresses(text: str, address: Address) -> None:
     assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("query", ["stream=udp://h:1", "stream=", "stream", "speed=2", "stream=tcp://h:1&speed=2"])
+def test_an_http_address_may_say_where_a_camera_streams_from_and_nothing_else(query: str) -> None:
+    with pytest.raises(AddressError, match=r"Known is stream=tcp://HOST:PORT"):
+        parse_address(f"http://h:80?{query}")
 
 
 @pytest.mark.parametrize(

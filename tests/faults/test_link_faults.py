@@ -66,7 +66,9 @@ def test_a_fault_ends_in_a_named_error_or_the_right_value_in_time(fault: Fault, 
             assert bench.timed(lambda node=node, bench=bench: bench.toy.temperature(node)) in (TEMPERATURES[node], None)
 
 
-@pytest.mark.parametrize("fault", [f for f in one_of_each(3) if f.kind is not FaultKind.CLOSE], ids=name_of)
+@pytest.mark.parametrize(
+    "fault", [f for f in one_of_each(3) if f.kind not in (FaultKind.CLOSE, FaultKind.STALL)], ids=name_of
+)
 def test_a_single_fault_costs_a_safe_question_nothing_but_time(fault: Fault) -> None:
     bench = Bench(fault)
     for node in "ABABAB":
@@ -194,6 +196,42 @@ def test_garbage_comes_before_the_whole_answer() -> None:
     (garbage, whole), _ = reply(Fault(FaultKind.GARBAGE, longest=8))
     assert 1 <= len(garbage) <= 8
     assert whole == ANSWER
+
+
+def test_a_stalled_answer_breaks_off_and_then_the_line_is_lost() -> None:
+    bench = Bench(Fault(FaultKind.STALL, after=7, seconds=0.3))
+    bench.link.write(b"T? A\n")
+    assert bench.link.read(0.5) == ANSWER[:7]
+    with pytest.raises(LinkClosed, match="the link toy was lost"):
+        bench.link.read(0.5)
+    assert bench.clock.now() == pytest.approx(0.31)
+
+
+def test_jitter_makes_an_answer_late_by_no_more_than_told() -> None:
+    lates = {reply(Fault(FaultKind.JITTER, seconds=0.2), seed=seed)[1] for seed in range(20)}
+    assert len(lates) == 20
+    assert 0.01 <= min(lates) < max(lates) <= 0.21
+
+
+def test_a_datagram_may_come_after_the_one_behind_it() -> None:
+    class Three:
+        def __init__(self) -> None:
+            self.coming: list[bytes] = []
+
+        def connected(self) -> None: ...
+        def receive(self, data: bytes) -> None:
+            self.coming = [b"1", b"2", b"3"]
+
+        def disconnected(self) -> None: ...
+        def due(self) -> float | None:
+            return 0.0
+
+        def send(self) -> bytes:
+            return self.coming.pop(0) if self.coming else b""
+
+    link = FaultyLink(MemoryLink("three", Three(), VirtualClock()), [Fault(FaultKind.REORDER)], seed=1)
+    link.write(b"?")
+    assert [link.read(0.1) for _ in range(3)] == [b"2", b"1", b"3"]
 
 
 @pytest.mark.parametrize("after", [0, 1, 7, 15])
