@@ -1,13 +1,15 @@
-"""The ticket: what opens a blanker, for one finite frame, once."""
+"""The ticket: what opens a beam, for one finite frame or one finite cut, once."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from drivers.errors import LimitError, TicketError
 from physics.units import show
+
+Beam = Literal["electron", "ion"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,48 @@ class Frame:
         return self.count * self.dwell
 
 
-def unlike(given: Frame, other: Frame, other_is: str) -> str:
-    """`GIVEN, but OTHER_IS OTHER`, for a refusal; two frames may differ by less than their texts show."""
+class Pattern(Protocol):
+    """A shape that the ion beam scans: frozen, compared by its values, told in the units people read."""
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right, top of it in the ion image, m from the middle, y up."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A finite milling job of the ion beam: what it scans, how strongly, and for how long at most.
+
+    patterns: in the ion image.  field: width of that image, m.  current: A.  voltage: V.  seconds: s the beam is on at
+    most.  Raises LimitError unless there is a pattern, all lie within the field, and all else is finite and positive.
+    """
+
+    patterns: tuple[Pattern, ...]
+    field: float
+    current: float
+    voltage: float
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(x) and x > 0 for x in (self.field, self.current, self.voltage, self.seconds)):
+            raise LimitError(f"{self} is no finite cut")
+        if not self.patterns:
+            raise LimitError("a cut without a pattern would mill nothing")
+        for pattern in self.patterns:
+            if not all(abs(edge) <= self.field / 2.0 for edge in pattern.bounds):
+                raise LimitError(
+                    f"the {pattern} reaches beyond the field of {show(self.field, 'um')}",
+                    way_out="Choose a larger field or a smaller pattern.",
+                )
+
+    def __str__(self) -> str:
+        drawn = ", ".join(map(str, self.patterns))
+        beam = f"{show(self.current, 'pA')} at {show(self.voltage, 'kV')}"
+        return f"{drawn} in a field of {show(self.field, 'um')} with {beam} for {show(self.seconds, 's')} at most"
+
+
+def unlike(given: Frame | Cut, other: Frame | Cut, other_is: str) -> str:
+    """`GIVEN, but OTHER_IS OTHER`, for a refusal; two may differ by less than their texts show."""
     if str(given) == str(other):
         return f"{given}, but {other_is} one that differs from it by less than is shown here"
     return f"{given}, but {other_is} {other}"
@@ -66,18 +108,39 @@ class Issuer(Protocol):
 
 @dataclass(frozen=True)
 class Ticket:
-    """Leave to expose one frame of one area, once; only the ledger makes one."""
+    """Leave to expose one frame of one area to one beam, or to mill one cut, once; only the ledger makes one.
+
+    Raises TicketError when it is made for a cut by electrons.
+    """
 
     exposure_id: str
     area: str
-    frame: Frame
+    work: Frame | Cut
     issuer: Issuer = field(repr=False, compare=False)
+    beam: Beam = "electron"
 
-    def spend(self, frame: Frame) -> None:
-        """Use the ticket up for `frame`; raises TicketError when it was given for another frame or is used up."""
-        if frame != self.frame:
+    def __post_init__(self) -> None:
+        if isinstance(self.work, Cut) and self.beam != "ion":
+            raise TicketError(f"ticket {self.exposure_id} is for a cut, which takes the ion beam")
+
+    @property
+    def frame(self) -> Frame:
+        """The frame it is for; raises TicketError when it is for a cut."""
+        if not isinstance(self.work, Frame):
+            raise TicketError(f"ticket {self.exposure_id} is for a cut, not for a frame")
+        return self.work
+
+    def spend(self, work: Frame | Cut, beam: Beam = "electron") -> None:
+        """Use the ticket up for `work` with a beam; raises TicketError when it was given for another or is used up."""
+        if beam != self.beam:
             raise TicketError(
-                f"ticket {self.exposure_id} is for {unlike(self.frame, frame, 'to be exposed is')}",
-                way_out="Reserve the frame that will be exposed.",
+                f"ticket {self.exposure_id} is for the {self.beam} beam, but to be opened is the {beam} beam",
+                way_out=f"Reserve it for the {beam} beam.",
+            )
+        if work != self.work:
+            what = "frame" if isinstance(work, Frame) else "cut"
+            raise TicketError(
+                f"ticket {self.exposure_id} is for {unlike(self.work, work, 'to be exposed is')}",
+                way_out=f"Reserve the {what} that will be exposed.",
             )
         self.issuer.spend(self)

@@ -115,7 +115,7 @@ def test_another_frame_than_reserved_is_refused_and_the_ticket_stays_good(passpo
         ticket.spend(FRAME)
 
 
-@pytest.mark.parametrize("other", [{"frame": replace(FRAME, dwell=1.0)}, {"area": "beside"}, {"exposure_id": "r-2"}])
+@pytest.mark.parametrize("other", [{"work": replace(FRAME, dwell=1.0)}, {"area": "beside"}, {"exposure_id": "r-2"}])
 def test_a_ticket_that_the_ledger_did_not_issue_opens_nothing(passport: Path, other: dict[str, Frame]) -> None:
     with opened(passport) as ledger:
         forged = replace(ledger.reserve("interface", FRAME, HERE, "r-1", step="stem_image"), **other)
