@@ -19,11 +19,17 @@ class RigState(StrEnum):
     LATCHED = "latched"
     CURRENT_STALE = "beam current calibration stale"
     SCALE_STALE = "scan scale calibration stale"
+    NEEDLE_IN = "needle in"
+    SCAN_OPEN = "scan not known to hold the beam"
+    COLUMN_BLANKED = "column blanked"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """In `state`, refuse the commands that match `commands` (shell patterns of `device.action`)."""
+    """In `state`, refuse the commands that match `commands`: shell patterns of `device.action`, or of `role.action`.
+
+    The role of the stage that carries the sample at a station is `sample_stage@STATION`, whichever box it is.
+    """
 
     state: RigState
     commands: tuple[str, ...]
@@ -34,7 +40,17 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule(
         RigState.LATCHED,
-        ("scan.start", "cryostat.set_temperature"),
+        (
+            "scan.start",
+            "column.release",
+            "column.acquire",
+            "beams.acquire",
+            "milling.run",
+            "cryostat.set_temperature",
+            "*.move_by",
+            "*.move_to",
+            "*.reference",
+        ),
         "an interlock tripped and waits for a person",
         "Find the cause, then `cryolift reset RUN --by NAME --reason ...`.",
     ),
@@ -50,17 +66,41 @@ RULES: tuple[Rule, ...] = (
         "the calibration of the scan scale does not hold now, so the exposed area and its dose would not be known",
         "Measure the scale and write its uncertainty, with its date, into the rig file.",
     ),
+    Rule(
+        RigState.NEEDLE_IN,
+        ("sample_stage@fibsem.move_*", "sample_stage@fibsem.reference"),
+        "the needle stands at the sample, and a stage that moves would break it or what hangs on it",
+        "Bring the needle to its parked place first; where it carries something, by the step that says so.",
+    ),
+    Rule(
+        RigState.SCAN_OPEN,
+        ("column.release",),
+        "the column's blanker is let go of only while the scan box is known to hold the beam",
+        "Open the scan box, or blank it, first.",
+    ),
+    Rule(
+        RigState.COLUMN_BLANKED,
+        ("scan.start",),
+        "the column's own blanker is closed, so the images would be dark and yet count as dose",
+        "Resume the run: a rig that opens lets go of it once the scan box holds the beam.",
+    ),
 )
 
 
 class Interlocks:
     """Asks the rig which states hold and applies the rules.
 
-    states: what there is to say of a state while it holds; "" while it does not.
+    states: what there is to say of a state while it holds; "" while it does not.  roles: of devices that have one.
     """
 
-    def __init__(self, states: Mapping[RigState, Callable[[], str]], rules: Iterable[Rule] = RULES) -> None:
+    def __init__(
+        self,
+        states: Mapping[RigState, Callable[[], str]],
+        rules: Iterable[Rule] = RULES,
+        roles: Mapping[str, str] | None = None,
+    ) -> None:
         self._states = dict(states)
+        self._roles = dict(roles or {})
         self._rules = tuple(rules)
         unanswered = {rule.state for rule in self._rules} - set(self._states)
         if unanswered:  # a rule that nobody feeds would never refuse anything
@@ -68,9 +108,11 @@ class Interlocks:
 
     def guard(self, command: str) -> None:
         """Raise InterlockError when a rule forbids `device.action` now."""
+        device, _, action = command.partition(".")
+        names = [command, *([f"{self._roles[device]}.{action}"] if device in self._roles else [])]
         for rule in self._rules:
-            if any(fnmatchcase(command, pattern) for pattern in rule.commands) and (said := self._states[rule.state]()):
-                device, _, action = command.partition(".")
+            forbidden = any(fnmatchcase(name, pattern) for name in names for pattern in rule.commands)
+            if forbidden and (said := self._states[rule.state]()):
                 raise InterlockError(
                     f"refused: {rule.why} ({said})", device=device, action=action, way_out=rule.way_out
                 )

@@ -136,8 +136,13 @@ def open_rig(
         RigState.LATCHED: lambda: "latched" if latched() else "",
         RigState.CURRENT_STALE: lambda: opened.stale(calibrations.beam_current),
         RigState.SCALE_STALE: lambda: opened.stale(calibrations.scan_scale),
+        RigState.NEEDLE_IN: lambda: "",
+        RigState.SCAN_OPEN: lambda: "" if opened.scan.status()["blanked"] else "it did not say that it holds the beam",
+        RigState.COLUMN_BLANKED: lambda: "",
     }
-    opened: Rig = Rig(rig.model, rig.text, clock, abort, Interlocks(states), world, clock.now())
+    roles = {stage: f"sample_stage@{station}" for station, stage in rig.model.sample_stage.items()}
+    interlocks = Interlocks(states, roles=roles)
+    opened: Rig = Rig(rig.model, rig.text, clock, abort, interlocks, world, clock.now())
     if not rig.model.simulated:
         opened.lock = riglock.take(rig.model.name, clock)
 

@@ -20,8 +20,6 @@ UNREAD = {
     "Loss.source": "said for people, beside the number",
     "Film.layer": "what people call the layer",
     "Crystals.radius": "the sample file has it; what projects single crystals will read it",
-    "DeviceEntry.station": "the rig file has it; moving the sample between stations will read it",
-    "RigFile.sample_stage": "the rig file has it; the interlocks of a stage will bind it",
 }
 DRIVERS = [pytest.param(kind.driver, id=name) for name, kind in KINDS.items()]
 
