@@ -7,7 +7,7 @@ compressed size (4 bytes, big endian).  A packed image is therefore an HDF5 chun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,6 +25,10 @@ DTYPES = (U1, U2, U4)
 HEADER = 12  # bytes
 BLOCK = 8192  # bytes of a bitshuffle block unless the header says otherwise (bshuf_default_block_size)
 LARGEST = 1 << 28  # bytes of one image unpacked; the largest detector of the family has 4362 x 4148 x 4
+_SWAPS = tuple(
+    (np.uint64(shift), np.uint64(mask))  # of single bits, of squares of 2 x 2, of 4 x 4
+    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0))
+)
 _GROUP = 8  # elements a bitshuffle block is a multiple of; what is left over is stored as it is
 
 
@@ -62,34 +66,146 @@ def pack(pixels: NDArray[Any], codec: Codec) -> Packed:
     if codec == "none":
         return Packed(shape, dtype, codec, raw)
     if codec == "lz4":
-        return Packed(shape, dtype, codec, _header(len(raw), len(raw)) + _lz4_block(raw))
-    step = dtype.itemsize
-    whole = len(raw) // (step * _GROUP) * (step * _GROUP)
+        block = lz4.block.compress(raw, store_size=False)
+        block = block if len(block) < len(raw) else raw
+        return Packed(shape, dtype, codec, _header(len(raw), len(raw)) + len(block).to_bytes(4, "big") + block)
+    whole = len(raw) - _left_over(len(raw), dtype.itemsize)
+    shuffled = _by_blocks(raw[:whole], BLOCK, dtype.itemsize, _apart)
     parts = [_header(len(raw), BLOCK)]
-    for block in _blocks(whole, BLOCK, _bits_apart(raw[:whole], step)):
-        packed = lz4.block.compress(block, store_size=False)
-        parts += (len(packed).to_bytes(4, "big"), packed)
+    for start in range(0, whole, BLOCK):
+        block = lz4.block.compress(shuffled[start : start + BLOCK], store_size=False)
+        parts += (len(block).to_bytes(4, "big"), block)
     return Packed(shape, dtype, codec, b"".join((*parts, raw[whole:])))
 
 
 def unpack(packed: Packed) -> NDArray[Any]:
     """The pixels (rows, columns); raises WireError when the bytes are not exactly an image of that shape and type."""
-    raise NotImplementedError
+    if packed.codec == "none":
+        check(packed)
+        return np.frombuffer(packed.data, packed.dtype).reshape(packed.shape)
+    raw = b"".join(_unpacked_blocks(packed))
+    if packed.codec == "bslz4":
+        step, (size, block) = packed.dtype.itemsize, _true_sizes(packed)
+        raw = _by_blocks(raw, block, step, _together) + packed.data[len(packed.data) - _left_over(size, step) :]
+    return np.frombuffer(raw, packed.dtype).reshape(packed.shape)
 
 
 def header_zeroed(packed: Packed) -> bool:
-    """Whether the sizes at the front are left out, so that no HDF5 reader could read it as a chunk."""
-    return packed.codec != "none" and 0 in _sizes(packed)
+    """Whether a size at the front is left out, so that no HDF5 reader could read it as a chunk."""
+    return packed.codec != "none" and packed.size > 0 and 0 in _sizes(packed)
 
 
 def with_header(packed: Packed) -> Packed:
     """The same with sizes at the front that are true, fit to be stored as an HDF5 chunk; nothing else is changed.
 
-    Raises WireError when the blocks are not as long as the image is.
+    Raises WireError when the blocks are not as many and as long as such an image has.
     """
-    raise NotImplementedError
+    check(packed)
+    if not header_zeroed(packed):
+        return packed
+    return replace(packed, data=_header(*_true_sizes(packed)) + packed.data[HEADER:])
 
 
 def check(packed: Packed) -> None:
-    """Raise WireError unless sizes (where they are not zeroed) and blocks are those of an image of that shape."""
-    raise NotImplementedError
+    """Raise WireError unless the sizes at the front and the blocks are those of an image of that shape and type.
+
+    Sizes that are zeroed are taken for the image's own, and for a block of 8192 bytes (bslz4) or of the whole (lz4).
+    """
+    if packed.codec == "none":
+        if len(packed.data) != packed.size:
+            raise WireError(f"an image of {packed.size} bytes is due, {len(packed.data)} came")
+        return
+    for _ in _blocks(packed):
+        pass
+
+
+def _blocks(packed: Packed) -> Iterator[tuple[int, int, int]]:
+    """Where each block's bytes start and end, and how many they unpack to; ends where the data end, or raises."""
+    data, (size, block) = packed.data, _true_sizes(packed)
+    left = _left_over(size, packed.dtype.itemsize) if packed.codec == "bslz4" else 0
+    at = HEADER
+    for start in range(0, size - left, block):
+        here = at + 4
+        at = here + int.from_bytes(data[at:here], "big")
+        if at > len(data):
+            raise WireError(f"a packed image ends in its block at byte {start} of {size}")
+        yield here, at, min(block, size - left - start)
+    if len(data) - at != left:
+        raise WireError(f"{len(data) - at} bytes follow the blocks of a packed image; {left} are due")
+
+
+def _unpacked_blocks(packed: Packed) -> Iterator[bytes]:
+    """The bytes of each block, still bitshuffled where they were."""
+    for start, end, size in _blocks(packed):
+        block = packed.data[start:end]
+        if packed.codec == "bslz4" or len(block) != size:  # an LZ4 block that did not get smaller is stored as it is
+            try:
+                block = lz4.block.decompress(block, uncompressed_size=size)
+            except (lz4.block.LZ4BlockError, ValueError) as error:
+                raise WireError(f"a block of a packed image is no LZ4 ({error})") from None
+        if len(block) != size:
+            raise WireError(f"a block of a packed image unpacks to {len(block)} bytes; {size} are due")
+        yield block
+
+
+def _true_sizes(packed: Packed) -> tuple[int, int]:
+    """Bytes of the image and of a block, as the header says or, where it is zeroed, as they must be."""
+    size = packed.size
+    if not 0 < size <= LARGEST:
+        raise WireError(f"an image of {packed.shape} is none of at most {LARGEST} bytes")
+    announced, block = _sizes(packed)
+    if announced not in (0, size):
+        raise WireError(f"a packed image announces {announced} bytes; {size} are due")
+    if packed.codec == "lz4":
+        return size, min(block or size, size)
+    if block % (packed.dtype.itemsize * _GROUP):
+        raise WireError(f"a bitshuffle block of {block} bytes is none of whole groups of 8 elements")
+    return size, block or BLOCK
+
+
+def _sizes(packed: Packed) -> tuple[int, int]:
+    """Bytes of the image and of a block, as the header says."""
+    if len(packed.data) < HEADER:
+        raise WireError(f"a packed image of {len(packed.data)} bytes has no room for its sizes")
+    return int.from_bytes(packed.data[:8], "big"), int.from_bytes(packed.data[8:HEADER], "big")
+
+
+def _header(size: int, block: int) -> bytes:
+    return size.to_bytes(8, "big") + block.to_bytes(4, "big")
+
+
+def _left_over(size: int, step: int) -> int:
+    """Bytes of the elements that fill no group of 8."""
+    return size % (step * _GROUP)
+
+
+def _by_blocks(raw: bytes, block: int, step: int, turn: Callable[[NDArray[np.uint8], int], bytes]) -> bytes:
+    """Each block turned for itself; the last may be shorter."""
+    whole = len(raw) // block * block
+    parts = [part for part in (raw[:whole], raw[whole:]) if part]
+    return b"".join(turn(np.frombuffer(part, np.uint8).reshape(-1, min(block, len(part))), step) for part in parts)
+
+
+def _apart(blocks: NDArray[np.uint8], step: int) -> bytes:
+    """Bits of the same weight gathered, from elements of `step` bytes, each row for itself."""
+    groups = blocks.reshape(len(blocks), -1, _GROUP, step).transpose(0, 3, 1, 2)
+    return _bits_across(groups).transpose(0, 1, 3, 2).tobytes()
+
+
+def _together(blocks: NDArray[np.uint8], step: int) -> bytes:
+    """The elements again of which `_apart` gathered the bits."""
+    planes = blocks.reshape(len(blocks), step, _GROUP, -1).transpose(0, 1, 3, 2)
+    return _bits_across(planes).transpose(0, 2, 3, 1).tobytes()
+
+
+def _bits_across(octets: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Each 8 bytes of the last axis as a square of bits, mirrored in its diagonal."""
+    squares = np.ascontiguousarray(octets).view("<u8")
+    for shift, mask in _SWAPS:
+        swapped = squares >> shift
+        swapped ^= squares
+        swapped &= mask
+        squares = squares ^ swapped
+        swapped <<= shift
+        squares ^= swapped
+    return squares.view(np.uint8)

@@ -5,49 +5,60 @@ Source: github dectris/documentation, stream_v2/README.md (messages, fields, uni
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from drivers.wire.packed import Dtype, Packed
+from drivers.errors import WireError
+from drivers.wire.packed import LARGEST, Dtype, Packed
 
 Ratio = tuple[int, int]
-"""A time in seconds, as numerator and denominator (the camera's own ticks and their frequency)."""
+"""A time in seconds, as numerator and denominator: the camera's own ticks and their frequency."""
 
 Message = tuple[bytes, ...]
 """The parts of one ZeroMQ message."""
 
 CHANNEL = "threshold_1"  # the one channel of a Stream V1, and the first of V2
-DIFFERENCE = "difference"  # V2: between two thresholds
+NANOSECONDS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStart:
     """A series was armed.
 
-    unique_id: "" in Stream V1.  images: how many are due in all.  shape: (rows, columns).  count_time, frame_time: s.
-    thresholds: eV by channel.  saturation: largest value that counts, None when it is not said.  incident_energy: eV,
-    None when it is not said.  armed: when, as the camera writes it (ISO 8601), "" when it is not said.
+    unique_id: "" in Stream V1.  images: how many are due in all.  dtype: None where an older camera does not say it
+    (each image does).  shape: (rows, columns).  count_time, frame_time: s.  thresholds: eV by channel.  saturation:
+    the largest value that counts.  incident_energy: eV.  pixel: (width, height), m.  sensor_thickness: m.  None or ""
+    is what was not said.  armed: when, as the camera writes it (ISO 8601).
     """
 
     series: int
     unique_id: str
     images: int
     channels: tuple[str, ...]
-    dtype: Dtype
+    dtype: Dtype | None
     shape: tuple[int, int]
     count_time: float
     frame_time: float
     thresholds: Mapping[str, float] = field(default_factory=dict)
     saturation: int | None = None
     incident_energy: float | None = None
-    armed: str = ""
+    pixel: tuple[float, float] | None = None
+    sensor_material: str = ""
+    sensor_thickness: float | None = None
     description: str = ""
     serial_number: str = ""
+    armed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamImage:
-    """One exposure; start and stop count from the start of the series."""
+    """One exposure.
+
+    image: from 0.  start, stop: from the start of the series, which was at `date` (ISO 8601; "" in Stream V1).  real:
+    how long it was exposed.  channels: by name, in the camera's order.
+    """
 
     series: int
     unique_id: str
@@ -56,6 +67,7 @@ class StreamImage:
     stop: Ratio
     real: Ratio
     channels: Mapping[str, Packed]
+    date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +84,56 @@ Streamed = StreamStart | StreamImage | StreamEnd
 def seconds(time: Ratio) -> float:
     """A time in seconds."""
     return time[0] / time[1]
+
+
+class Fields:
+    """The fields of one map of a message, each read as what it must be; raises WireError with its name."""
+
+    def __init__(self, found: Any, what: str) -> None:
+        if not isinstance(found, dict):
+            raise WireError(f"{what} is no map")
+        self._found: dict[str, Any] = found
+        self._what = what
+
+    def __contains__(self, name: str) -> bool:
+        return self._found.get(name) is not None
+
+    def text(self, name: str, default: str | None = None) -> str:
+        return str(self._read(name, default, lambda value: isinstance(value, str), "no text"))
+
+    def count(self, name: str) -> int:
+        return int(self._read(name, None, is_count, "no whole number from 0"))
+
+    def real(self, name: str) -> float:
+        """A finite number from 0."""
+        return float(self._read(name, None, _is_real, "no number from 0"))
+
+    def any(self, name: str) -> Any:
+        return self._read(name, None, lambda _: True, "")
+
+    def shape(self, rows: str, columns: str) -> tuple[int, int]:
+        return whole_shape((self.count(rows), self.count(columns)))
+
+    def _read(self, name: str, default: Any, right: Any, wrong: str) -> Any:
+        value = self._found.get(name, default)
+        if value is None:
+            raise WireError(f"{self._what} does not say {name}")
+        if not right(value):
+            raise WireError(f"{self._what}: {name} is {wrong}")
+        return value
+
+
+def whole_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """The shape (rows, columns), if an image can have it; raises WireError."""
+    if not 0 < shape[0] * shape[1] <= LARGEST or shape[0] < 0:
+        raise WireError(f"an image of {shape[0]} x {shape[1]} pixels is none")
+    return shape
+
+
+def is_count(value: Any) -> bool:
+    """Whether it is a whole number from 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_real(value: Any) -> bool:
+    return is_count(value) or (isinstance(value, float) and math.isfinite(value) and value >= 0.0)
