@@ -106,6 +106,22 @@ def with_header(packed: Packed) -> Packed:
     return replace(packed, data=_header(*_true_sizes(packed)) + packed.data[HEADER:])
 
 
+def framed(shape: tuple[int, int], dtype: Dtype, block: bytes) -> Packed:
+    """An image that came as one bare LZ4 block, as an HDF5 chunk; raises WireError."""
+    packed = Packed(shape, dtype, "lz4", b"")
+    size = packed.size
+    if len(block) == size:  # a block as long as the image would be read as stored, not as packed
+        block = _unpacked(block, size)
+    packed = replace(packed, data=_header(size, size) + len(block).to_bytes(4, "big") + block)
+    check(packed)
+    return packed
+
+
+def unframed(packed: Packed) -> bytes:
+    """The image of an HDF5 chunk of LZ4 as one bare LZ4 block."""
+    return bytes(lz4.block.compress(unpack(packed).tobytes(), store_size=False))
+
+
 def check(packed: Packed) -> None:
     """Raise WireError unless the sizes at the front and the blocks are those of an image of that shape and type.
 
@@ -139,13 +155,18 @@ def _unpacked_blocks(packed: Packed) -> Iterator[bytes]:
     for start, end, size in _blocks(packed):
         block = packed.data[start:end]
         if packed.codec == "bslz4" or len(block) != size:  # an LZ4 block that did not get smaller is stored as it is
-            try:
-                block = lz4.block.decompress(block, uncompressed_size=size)
-            except (lz4.block.LZ4BlockError, ValueError) as error:
-                raise WireError(f"a block of a packed image is no LZ4 ({error})") from None
-        if len(block) != size:
-            raise WireError(f"a block of a packed image unpacks to {len(block)} bytes; {size} are due")
+            block = _unpacked(block, size)
         yield block
+
+
+def _unpacked(block: bytes, size: int) -> bytes:
+    try:
+        raw: bytes = lz4.block.decompress(block, uncompressed_size=size)
+    except (lz4.block.LZ4BlockError, ValueError) as error:
+        raise WireError(f"a block of a packed image is no LZ4 ({error})") from None
+    if len(raw) != size:
+        raise WireError(f"a block of a packed image unpacks to {len(raw)} bytes; {size} are due")
+    return raw
 
 
 def _true_sizes(packed: Packed) -> tuple[int, int]:

@@ -30,7 +30,7 @@ class StreamStart:
     unique_id: "" in Stream V1.  images: how many are due in all.  dtype: None where an older camera does not say it
     (each image does).  shape: (rows, columns).  count_time, frame_time: s.  thresholds: eV by channel.  saturation:
     the largest value that counts.  incident_energy: eV.  pixel: (width, height), m.  sensor_thickness: m.  None or ""
-    is what was not said.  armed: when, as the camera writes it (ISO 8601).
+    is what was not said.  armed: when, as the camera writes it (ISO 8601).  Only Stream V1 says trigger_mode, triggers.
     """
 
     series: int
@@ -50,6 +50,8 @@ class StreamStart:
     description: str = ""
     serial_number: str = ""
     armed: str = ""
+    trigger_mode: str = ""
+    triggers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,12 @@ class Fields:
     def real(self, name: str) -> float:
         """A finite number from 0."""
         return float(self._read(name, None, _is_real, "no number from 0"))
+
+    def maybe_count(self, name: str) -> int | None:
+        return self.count(name) if name in self else None
+
+    def maybe_real(self, name: str) -> float | None:
+        return self.real(name) if name in self else None
 
     def any(self, name: str) -> Any:
         return self._read(name, None, lambda _: True, "")
