@@ -11,13 +11,17 @@ import numpy as np
 
 from drivers.clock import Clock
 from drivers.rigfile import Optics, Wire
+from simulators.axes import Stage
 from simulators.column import Column
 from simulators.constants import constants
 from simulators.dose import Fluence, FluenceMap
 from simulators.drift import Drift
 from simulators.faults import Faults
+from simulators.goniometer import Goniometer
 from simulators.ice import Ice
 from simulators.lamella import Lamella
+from simulators.own_scan import OwnScan
+from simulators.manipulator import Manipulator
 from simulators.sample import Sample
 from simulators.thermal import Cryostat
 from simulators.xrays import Eds
@@ -91,16 +95,22 @@ class World:
         self._dice = {"sensors": sensors, "shots": shots, "photons": photons}
 
         self.cryostat = Cryostat(sensors)
+        self._dice |= {"stage": np.random.default_rng([seed, 10]), "needle": np.random.default_rng([seed, 11])}
+        self.stage = Stage(self._dice["stage"])
+        self.needle = Manipulator(self._dice["needle"], hidden_errors=hidden_errors)
         self._ice = ice = Ice(sample.environment, self.cryostat)
         self._received = received = FluenceMap()
         self._drift = drift = Drift(sample.environment.drift, holder)
         lamella = Lamella(sample, optics, full_field, geometry)  # twice the field: the lamella drifts
         self.eds = Eds(lamella, optics, photons)
+        holder, meter = (np.random.default_rng([seed, stream]) for stream in (40, 41))  # of the goniometer, of the TEM
+        self.goniometer = Goniometer(holder, loose=hidden_errors)
         self.column = Column(
             lamella,
             optics,
             received=received,
             drift=drift,
+            goniometer=self.goniometer,
             ice=ice,
             eds=self.eds,
             losses=sample.damage,
@@ -108,9 +118,15 @@ class World:
             field=full_field * scan_scale,
             random=shots,
         )
+        self.own_scan = OwnScan(self.column, meter, hidden_errors=hidden_errors)
         self.faults = Faults(self.cryostat, self.column)
         self.truth = Truth(scan_scale, self.column, received, drift, ice, self.cryostat)
-        self.processes: list[Callable[[float], None]] = [ice.advance, self.cryostat.advance]
+        self.processes: list[Callable[[float], None]] = [
+            ice.advance,
+            self.cryostat.advance,
+            self.stage.advance,
+            self.needle.advance,
+        ]
         self._wiring = tuple(wiring)
         self._listeners: dict[str, list[Callable[[float, bool], None]]] = {}
 
@@ -119,8 +135,13 @@ class World:
         state = {
             "cryostat": self.cryostat.state(),
             "ice": self._ice.state(),
+            "stage": self.stage.state(),
+            "needle": self.needle.state(),
             "first_light": self._drift.first_light,
             "beam_current": self.column.current,
+            "column": self.column.state(),
+            "goniometer": self.goniometer.state(),
+            "own_scan": self.own_scan.state(),
             "dice": {name: die.bit_generator.state for name, die in self._dice.items()},
         }
         tiles = self._received.tiles()
@@ -138,9 +159,14 @@ class World:
             }
         self.cryostat.recall(state["cryostat"])
         self._ice.recall(state["ice"])
+        self.stage.recall(state["stage"])
+        self.needle.recall(state["needle"])
         if state["first_light"] is not None:
             self._drift.light(state["first_light"])
         self.column.current = state["beam_current"]
+        self.column.recall(state["column"])
+        self.goniometer.recall(state["goniometer"])
+        self.own_scan.recall(state["own_scan"])
         for name, die in self._dice.items():
             die.bit_generator.state = state["dice"][name]
         self._received.recall(tiles)
