@@ -45,6 +45,7 @@ class HttpPeer:
         self._request: h11.Request | None = None
         self._body = bytearray()
         self._out = bytearray()
+        self._heard = 0.0  # clock time from which what is in `_out` may leave
         self._later: Later | None = None
 
     @property
@@ -67,7 +68,7 @@ class HttpPeer:
 
     def due(self) -> float | None:
         if self._out:
-            return self._clock.now()
+            return self._heard
         return self._later.at if self._later is not None else None
 
     def send(self) -> bytes:
