@@ -16,22 +16,29 @@ from physics.units import parse
 from simulators.constants import constants
 from simulators.dose import FluenceMap
 from simulators.drift import Drift
+from simulators.goniometer import Goniometer
 from simulators.ice import Ice
 from simulators.lamella import FWHM, Lamella
 from simulators.sample import Damage
 from simulators.xrays import Eds
 
 Beam = Literal["none", "electron", "ion"]
+Steering = Literal["box", "own"]
 Array = NDArray[np.float64]
 
 _STILL = 0.2e-9  # m the lamella may drift within one deposit
 _PARKED = 1.0  # s of a parked beam charged and shone on at a time
+_SMEAR = 50e-9  # m that the goniometer may go under a parked beam within a piece
+_MOST_PIECES = 2000  # of one parking, however far it goes
 
 
 class Column:
     """One focused electron beam over the lamella; its field is centred on the middle of the interphase at first light.
 
     current: true, A.  field: true width of the scan field, m.
+    The beam comes through the column valves and past the column's own blanker; `valves_open` and `blanked` change only
+    through `let_through` and `blank`.  `fitted`: a microscope's own control stands in the rig; then the scan box moves
+    the beam only while it has taken the coils (`external`), and may have the beam `held` by its blanker.
     Dark field: 1 - exp(-sum of n t sigma), incoherent, with sigma of physics/elastic.py, blurred by the probe and its
     spread; then electrons are counted one by one.
     """
@@ -43,6 +50,7 @@ class Column:
         *,
         received: FluenceMap,
         drift: Drift,
+        goniometer: Goniometer,
         ice: Ice,
         eds: Eds,
         losses: Damage,
@@ -51,10 +59,15 @@ class Column:
         random: np.random.Generator,
     ) -> None:
         self._lamella, self._received, self._drift, self._ice, self._eds = lamella, received, drift, ice, eds
-        self._energy, self._probe = optics.beam_energy, optics.probe_fwhm / FWHM
+        self._goniometer = goniometer
+        self.beam_energy, self._probe = optics.beam_energy, optics.probe_fwhm / FWHM
         self._losses = {element: loss.critical for element, loss in losses.loss.items() if element in lamella.areal}
         self.current, self._field, self._random = current, field, random
         self._selected: Beam = "electron"
+        self.blanked, self.valves_open = False, True
+        self.fitted = self.external = self.held = False
+        self.screen_down = False  # the fluorescent screen, below the annular detector and above every camera
+        self._missed: tuple[Array, Array, tuple[float, float], float, float] | None = None
         self._last = 0.0, 0.0, -1.0  # u, v of the last pixel and when it ended
         self._dark_counts = float(constants("column")["dark_counts"])
         self._way_back = parse(constants("column")["flyback"], "time")
@@ -76,13 +89,43 @@ class Column:
         """Which beam the scan moves: without the electron beam every pixel is dark and receives nothing."""
         self._selected = beam
 
-    def raster(self, u: Array, v: Array, cell: tuple[float, float], dwell: float, start: float) -> Array:
+    @property
+    def lit(self) -> bool:
+        """True while the beam comes as far as the scan; whether the scan box holds it there is another matter."""
+        return self.valves_open and not self.blanked
+
+    @property
+    def steering(self) -> Steering:
+        """Who moves the beam: the scan box, or the microscope's own scan."""
+        return "own" if self.fitted and not self.external else "box"
+
+    def steer(self, *, external: bool, held: bool) -> None:
+        """The scan box takes the coils and its blanker, or lets go of both."""
+        self.external, self.held = external, external and held
+
+    def blank(self, on: bool, time: float) -> None:
+        """Close or open the column's own blanker at a clock time."""
+        self.blanked = on
+        self._make_good(time)
+
+    def let_through(self, open_: bool, time: float) -> None:
+        """Open or close the column valves at a clock time."""
+        self.valves_open = open_
+        self._make_good(time)
+
+    def raster(
+        self, u: Array, v: Array, cell: tuple[float, float], dwell: float, start: float, *, by: Steering = "box"
+    ) -> Array:
         """Beam on, pixel after pixel; electrons counted by the dark-field detector in each, shape (n,).
 
         u, v: centre of each pixel as a fraction 0 to 1 of the DAC's full scale, u along +x, v along +y, shape (n,).
         cell: width and height of a pixel in the same fractions.  dwell: s.  start: clock time of the first pixel, s.
+        by: who asks; who has not got the coils moves nothing and sees nothing.
         """
-        if len(u) == 0 or self._selected != "electron":
+        if len(u) == 0 or self._selected != "electron" or by != self.steering:
+            return self.dark(len(u))
+        if not self.lit:
+            self._missed = (u, v, cell, dwell, start) if by == "box" else None
             return self.dark(len(u))
         self._drift.light(start)
         scan_x, scan_y = self._lamella.middle + (u - 0.5) * self._field, (v - 0.5) * self._field
@@ -90,15 +133,23 @@ class Column:
         counts, extra = np.empty(len(u)), self._fly_back(u, v, dwell, start)
         for part in self._quiet(len(u), dwell, start):
             began = start + part.start * dwell
-            moved = self._drift.displacement(began + np.arange(part.stop - part.start) * dwell)
+            times = began + np.arange(part.stop - part.start) * dwell
+            drifted, carried = self._drift.displacement(times), self._goniometer.displacement(times)
+            moved = drifted[0] + carried[0], drifted[1] + carried[1]
             counts[part] = self._expose(scan_x[part], scan_y[part], moved, width, dwell, began, extra[part])
         return counts + self.dark(len(u))
 
-    def park(self, u: float, v: float, start: float, seconds: float) -> None:
+    def park(self, u: float, v: float, start: float, seconds: float, *, by: Steering = "box") -> None:
         """Beam on, standing still at (u, v) of the DAC's full scale from a clock time, for some seconds."""
-        pieces = max(int(np.ceil(seconds / _PARKED)), 1)
         if seconds > 0.0:
-            self.raster(np.full(pieces, u), np.full(pieces, v), (0.0, 0.0), seconds / pieces, start)
+            ends = self._goniometer.displacement(np.linspace(start, start + seconds, 64))
+            path = float(np.hypot(np.diff(ends[0]), np.diff(ends[1])).sum())
+            pieces = max(int(np.ceil(seconds / _PARKED)), min(int(np.ceil(path / _SMEAR)), _MOST_PIECES), 1)
+            self.raster(np.full(pieces, u), np.full(pieces, v), (0.0, 0.0), seconds / pieces, start, by=by)
+
+    def fraction(self, metres: float) -> float:
+        """How much of the DAC's full scale a true distance in the scan field is."""
+        return metres / self._field
 
     def dark(self, n: int) -> Array:
         """What the detector counts in n pixels with the beam blanked, shape (n,)."""
@@ -109,6 +160,25 @@ class Column:
         if not 0.0 <= fraction <= 1.0:
             raise ValueError(f"a beam cannot lose {fraction} of its current")
         self.current *= 1.0 - fraction
+
+    def state(self) -> dict[str, bool]:
+        """For `recall`: how the column was left."""
+        return {name: getattr(self, name) for name in ("blanked", "valves_open", "fitted", "screen_down")}
+
+    def recall(self, state: dict[str, bool]) -> None:
+        """Go on from what `state` gave."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _make_good(self, time: float) -> None:
+        """The box gives runs ahead of time: what was dark of them then, and is lit now, is received all the same."""
+        missed, self._missed = self._missed, None
+        if self.lit and missed is not None and self.steering == "box":
+            u, v, cell, dwell, start = missed
+            over = max(int(np.ceil((time - start) / dwell)), 0)
+            self.raster(u[over:], v[over:], cell, dwell, start + over * dwell)
+        elif not self.lit:
+            self._missed = missed
 
     def _expose(
         self,
@@ -131,7 +201,7 @@ class Column:
         fluence = (before + self._received.at(x, y)) / 2.0
         left = {
             element: damage.surviving(
-                fluence, damage.critical_fluence(critical, self._energy, self._ice.lamella_temperature)
+                fluence, damage.critical_fluence(critical, self.beam_energy, self._ice.lamella_temperature)
             )
             for element, critical in self._losses.items()
         }
@@ -147,7 +217,9 @@ class Column:
         """Runs of pixels short enough for the drift within each to be nothing."""
         first = 0
         while first < n:
-            seconds = _STILL / max(self._drift.speed(start + first * dwell), 1e-15)
+            now = start + first * dwell
+            carried, until = self._goniometer.steady(now)
+            seconds = min(_STILL / max(self._drift.speed(now) + carried, 1e-15), until - now)
             last = min(first + max(int(seconds / dwell), 1), n)
             yield slice(first, last)
             first = last

@@ -326,6 +326,7 @@ class ScanServer:
         """Levels that follow from control, beam and blanking; nobody blanks while the pins are let go."""
         self._world.column.select(BEAMS[self._beam] if self._external else "electron")
         unblanked = not self._external or (self._beam is obi.Beam.ELECTRON and not self._blank)
+        self._world.column.steer(external=self._external, held=not unblanked)
         if unblanked is not self._unblanked:
             self._unblanked = unblanked
             self._world.signal("scan.unblanked", self._time if time is None else time, unblanked)

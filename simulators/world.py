@@ -20,8 +20,8 @@ from simulators.faults import Faults
 from simulators.goniometer import Goniometer
 from simulators.ice import Ice
 from simulators.lamella import Lamella
-from simulators.own_scan import OwnScan
 from simulators.manipulator import Manipulator
+from simulators.own_scan import OwnScan
 from simulators.sample import Sample
 from simulators.thermal import Cryostat
 from simulators.xrays import Eds
@@ -103,8 +103,8 @@ class World:
         self._drift = drift = Drift(sample.environment.drift, holder)
         lamella = Lamella(sample, optics, full_field, geometry)  # twice the field: the lamella drifts
         self.eds = Eds(lamella, optics, photons)
-        holder, meter = (np.random.default_rng([seed, stream]) for stream in (40, 41))  # of the goniometer, of the TEM
-        self.goniometer = Goniometer(holder, loose=hidden_errors)
+        landing, meters = (np.random.default_rng([seed, stream]) for stream in (40, 41))
+        self.goniometer = Goniometer(landing, loose=hidden_errors)
         self.column = Column(
             lamella,
             optics,
@@ -118,7 +118,7 @@ class World:
             field=full_field * scan_scale,
             random=shots,
         )
-        self.own_scan = OwnScan(self.column, meter, hidden_errors=hidden_errors)
+        self.own_scan = OwnScan(self.column, meters, hidden_errors=hidden_errors)
         self.faults = Faults(self.cryostat, self.column)
         self.truth = Truth(scan_scale, self.column, received, drift, ice, self.cryostat)
         self.processes: list[Callable[[float], None]] = [
@@ -126,6 +126,7 @@ class World:
             self.cryostat.advance,
             self.stage.advance,
             self.needle.advance,
+            self.own_scan.advance,
         ]
         self._wiring = tuple(wiring)
         self._listeners: dict[str, list[Callable[[float, bool], None]]] = {}
