@@ -53,7 +53,7 @@ class Lamella:
     reach: how far from the middle of the interphase the lamella is worked out, m; beyond, it goes on as it ends.
     middle: x where the scan field is centred at first light.  areal: element -> atoms per m^2 at each place of the
     grid, seen edge-on with the interface's inclination and roughness, without ice, before any loss.  inside: 1 in the
-    lamella, 0 in the vacuum around it.
+    lamella, 0 in the vacuum around it.  metal: metallic lithium, m.
     """
 
     def __init__(self, sample: Sample, optics: Optics, reach: float, random: np.random.Generator) -> None:
@@ -68,7 +68,8 @@ class Lamella:
         self._slant = abs(float(np.tan(interphase.inclination))) * self.thickness if interphase else 0.0
 
         within = ((x >= bounds[0]) & (x < bounds[-1])).astype(np.float64)
-        shell = 2.0 * environment.lithium_shell * sample.metallic_lithium(x)
+        metallic = sample.metallic_lithium(x)
+        shell = 2.0 * environment.lithium_shell * metallic
         columns = {element: atoms * (self.thickness - shell) for element, atoms in sample.atoms(x).items()}
         for film, depth in (
             (material("Li2O"), shell),
@@ -79,6 +80,7 @@ class Lamella:
                 columns[element] = columns.get(element, 0.0) + density * depth
         self.areal = {element: self._through(column) for element, column in sorted(columns.items()) if np.any(column)}
         self.inside = self._through(within)
+        self.metal = self._through(metallic * (self.thickness - shell))
         spread = broadening(material("LiPON"), optics.beam_energy, self.thickness)
         self._blur = float(np.hypot(optics.probe_fwhm, spread)) / FWHM / STEP
 
