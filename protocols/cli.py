@@ -25,7 +25,7 @@ from protocols.outlook import StepError
 from protocols.plan import Finding, StepPlan
 from protocols.recipe import RecipeError, describe_shipped, load_recipe
 from protocols.rig import see_sample
-from protocols.rigtext import RigFileError, RigText, load_rig, unattended_findings
+from protocols.rigtext import RigFileError, RigText, load_rig, network_findings, unattended_findings
 from protocols.runner import begin, carry_out, is_latched, is_running, see_vacant
 from protocols.show import show_path
 
@@ -85,6 +85,7 @@ def run(
     with _plainly(debug):
         job = _job(recipe, load_rig(rig), sample, seed, out)
         see_vacant(job.folder)
+        _warn(job.rig)
         preview = look(job)
         if preview.findings:
             _reject(preview.findings)
@@ -108,6 +109,7 @@ def check(
     """Dry run: plan, then the whole recipe on the simulated rig. Example: cryolift check dose-limited-map"""
     with _plainly(debug):
         job = _job(recipe, load_rig(rig), sample, seed, out)
+        _warn(job.rig)
         report = dry_run(job, console)
         for finding in report.findings:
             problems.print(_line(finding))
@@ -271,6 +273,11 @@ def _confirm(job: Job) -> None:
         console.print(f"  {name}: {entry.driver} at {entry.link}")
     if typer.prompt("Type the rig's name to go on") != job.rig.model.name:
         raise RunError("that is not the rig's name; nothing was moved.")
+
+
+def _warn(rig: RigText) -> None:
+    for warning in network_findings(rig):
+        problems.print(f"warning: {warning}")
 
 
 def _reject(findings: list[Finding]) -> NoReturn:

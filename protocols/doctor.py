@@ -13,7 +13,7 @@ from drivers.errors import Refused, RigError
 from drivers.links import AbortFlag
 from protocols.bench import versions
 from protocols.rig import Rig, open_rig
-from protocols.rigtext import RigFileError, RigText, unattended_findings
+from protocols.rigtext import RigFileError, RigText, network_findings, unattended_findings
 
 LET_GO = (
     "scan: the line is closed now, and with it the scan box lets go of the blanker: the beam may be ON, and the rig "
@@ -30,6 +30,8 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False) -> bool:
     if not only_safe:
         console.print(f"{platform.platform()}, code in {Path(protocols.__file__).resolve().parent.parent}")
         console.print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    for warning in network_findings(rig):
+        console.print(f"warning: {warning}")
     clock: Clock = VirtualClock() if rig.model.simulated else RealClock()
     try:
         opened = open_rig(
