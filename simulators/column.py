@@ -14,6 +14,7 @@ from physics import damage, elastic
 from physics.materials import material
 from physics.units import parse
 from simulators.constants import constants
+from simulators.diffraction import Diffraction
 from simulators.dose import FluenceMap
 from simulators.drift import Drift
 from simulators.goniometer import Goniometer
@@ -53,14 +54,19 @@ class Column:
         goniometer: Goniometer,
         ice: Ice,
         eds: Eds,
+        diffraction: Diffraction,
         losses: Damage,
         current: float,
         field: float,
         random: np.random.Generator,
     ) -> None:
         self._lamella, self._received, self._drift, self._ice, self._eds = lamella, received, drift, ice, eds
-        self._goniometer = goniometer
-        self.beam_energy, self._probe = optics.beam_energy, optics.probe_fwhm / FWHM
+        self._goniometer, self._diffraction = goniometer, diffraction
+        self.beam_energy, self.convergence, self._probe = (
+            optics.beam_energy,
+            optics.convergence,
+            optics.probe_fwhm / FWHM,
+        )
         self._losses = {element: loss.critical for element, loss in losses.loss.items() if element in lamella.areal}
         self.current, self._field, self._random = current, field, random
         self._selected: Beam = "electron"
@@ -211,6 +217,8 @@ class Column:
         for column, share in enumerate(left.values(), start=2):
             depth += terms[:, column] * share
         self._eds.expose(places, electrons, left, self._ice.thickness, dwell, start)
+        if not self.screen_down:
+            self._diffraction.expose(places, electrons, left, self._ice.thickness, dwell, start)
         return np.asarray(self._random.poisson(-np.expm1(-depth) * electrons), dtype=np.float64)
 
     def _quiet(self, n: int, dwell: float, start: float) -> Iterator[slice]:

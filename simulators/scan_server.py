@@ -89,6 +89,7 @@ class ScanServer:
         self._offset, self._gain = float(numbers["adc_offset"]), float(numbers["codes_per_electron"])
         self._noise, self._packet = float(numbers["read_noise"]), int(numbers["packet"])
         self._update = parse(numbers["update"], "time")
+        self._clock_low = parse(numbers["clock_low"], "time")
         self._world = world
         self._random = np.random.default_rng(0)  # read noise only: nothing physical hangs on it
         self._splitter = obi.CommandSplitter()
@@ -224,6 +225,8 @@ class ScanServer:
             electrons = self._world.column.raster(x / obi.DAC_STEPS, y / obi.DAC_STEPS, run.cell, run.dwell, start)
         else:
             electrons = self._world.column.dark(n)
+        if (high := run.dwell - self._clock_low) > 0.0:
+            self._world.pulses("scan.pixel_clock", start, run.dwell, high, n)
         run.exposed += n
         run.codes = np.concatenate([run.codes, self._converted(electrons, run.samples)])
 

@@ -14,6 +14,7 @@ from drivers.rigfile import Optics, Wire
 from simulators.axes import Stage
 from simulators.column import Column
 from simulators.constants import constants
+from simulators.diffraction import Diffraction
 from simulators.dose import Fluence, FluenceMap
 from simulators.drift import Drift
 from simulators.faults import Faults
@@ -105,6 +106,14 @@ class World:
         self.eds = Eds(lamella, optics, photons)
         landing, meters = (np.random.default_rng([seed, stream]) for stream in (40, 41))
         self.goniometer = Goniometer(landing, loose=hidden_errors)
+        self._dice["diffraction"] = np.random.default_rng([seed, 13])
+        self.diffraction = Diffraction(
+            lamella,
+            optics,
+            fixed=np.random.default_rng([seed, 13, 0]),
+            shots=self._dice["diffraction"],
+            hidden_errors=hidden_errors,
+        )
         self.column = Column(
             lamella,
             optics,
@@ -113,6 +122,7 @@ class World:
             goniometer=self.goniometer,
             ice=ice,
             eds=self.eds,
+            diffraction=self.diffraction,
             losses=sample.damage,
             current=true_current,
             field=full_field * scan_scale,
@@ -130,6 +140,7 @@ class World:
         ]
         self._wiring = tuple(wiring)
         self._listeners: dict[str, list[Callable[[float, bool], None]]] = {}
+        self._counters: dict[str, list[Callable[[float, float, float, int], None]]] = {}
 
     def save(self, path: Path) -> None:
         """Write what the sample and its surroundings are now, so that another process can go on with them."""
@@ -188,3 +199,21 @@ class World:
     def listen(self, input: str, hear: Callable[[float, bool], None]) -> None:
         """Call `hear(time, level)` for each edge that reaches an input such as "eds.gate", with its time of arrival."""
         self._listeners.setdefault(input, []).append(hear)
+
+    def pulses(self, output: str, start: float, period: float, width: float, count: int) -> None:
+        """An output such as "scan.pixel_clock" gives so many pulses: the first at a clock time, each of `width` s."""
+        for wire in self._wiring:
+            if wire.source == output:
+                for hear in self._counters.get(wire.to, ()):
+                    hear(start + wire.latency, period, width, count)
+                for hear_edge in self._listeners.get(wire.to, ()):
+                    for edge in (start + wire.latency + period * number for number in range(count)):
+                        hear_edge(edge, True)
+                        hear_edge(edge + width, False)
+
+    def listen_pulses(self, input: str, hear: Callable[[float, float, float, int], None]) -> None:
+        """Call `hear(start, period, width, count)` for each train of pulses that reaches an input.
+
+        Single edges are not among them; a box that hears trains hears those by `listen` on an input of another name.
+        """
+        self._counters.setdefault(input, []).append(hear)
