@@ -1,11 +1,11 @@
 """PI General Command Set 2.0: what a host says to a motion controller, and what that answers.
 
-Source: C-863.12 user manual MS249E 1.2.1, chapter 8 (syntax p. 116-117, commands from p. 126, errors p. 207); #4 of
-several axes as the maker's EPICS support reads it; PUN? as its Python client does.  A line is one mnemonic with its
-arguments and ends in LF; commands answer nothing, what became of them says ERR?.  A single byte (#4, #5, #7, #24) is a whole message without LF, answered
-even while the controller is at work.  Of an answer of several lines all but the last end in SP LF.  Axes are named by
-up to 16 letters, digits or underscores, and answered in the order in which they were asked for.  TCP port 50000, or a
-serial line with 8 data bits, no parity.
+Source: C-863.12 user manual MS249E 1.2.1, chapter 8 (syntax p. 116, commands from p. 126, error codes p. 207); #4 of
+several axes as the maker's EPICS support reads it, PUN? as its Python client does.  A line is one mnemonic with its
+arguments and ends in LF; commands answer nothing, what became of them says ERR?.  A single byte (#4, #5, #7, #24) is a
+whole message without LF, answered even while the controller is at work.  Of an answer of several lines all but the last
+end in SP LF.  Axes are named by up to 16 letters, digits or underscores, and answered in the order in which they were
+asked for.  TCP port 50000, or a serial line with 8 data bits and no parity.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from drivers.errors import WireError
 
@@ -84,14 +84,14 @@ REGISTERS = Form(
 class Message:
     """One line of the table.
 
-    value: what stands behind each axis.  answer: of a query, its form, one by axis where `axes` is "each" and any
-    number of lines where it is "lines".  safe: may be sent again when its answer was lost.
+    value: what stands behind each axis.  answer: of a query, the form of what is answered `per` axis, per line of any
+    number, or once.  safe: may be sent again when its answer was lost.
     """
 
     mnemonic: str
     value: Form | None = None
     answer: Form | None = None
-    axes: str = "none"
+    per: Literal["axis", "line", "once"] = "once"
     safe: bool = True
 
     def __call__(self, *axes: str) -> Said:
@@ -131,9 +131,9 @@ class Said:
         form = self.message.answer
         if form is None:
             raise WireError(f"{self.message.mnemonic!r} has no answer, {lines[0][:80]!r} came")
-        if self.message.axes == "lines":
+        if self.message.per == "line":
             return tuple(self._value(form, line) for line in lines)
-        if self.message.axes == "none":
+        if self.message.per == "once":
             if len(lines) != 1:
                 raise WireError(f"one line was due to {self.message.mnemonic!r}, {len(lines)} came")
             return self._value(form, lines[0])
@@ -146,10 +146,10 @@ class Said:
         """The answer to this with what was found: a dict by axis, lines, or a value."""
         form = self.message.answer
         assert form is not None
-        match self.message.axes:
-            case "each":
+        match self.message.per:
+            case "axis":
                 lines = [f"{axis}={form.write(found[axis])}" for axis in self.axes]
-            case "lines":
+            case "line":
                 lines = [form.write(line) for line in found]
             case _:
                 lines = [form.write(found)]
@@ -168,24 +168,24 @@ STOP = Message("\x18")  # at once and abruptly; sets error 10
 IDENTITY = Message("*IDN?", answer=TEXT)
 SYNTAX = Message("CSV?", answer=VERSION)
 ERROR = Message("ERR?", answer=CODE, safe=False)
-COMMANDS = Message("HLP?", answer=TEXT, axes="lines")
-AXES = Message("SAI?", answer=WORD, axes="lines")
-UNITS = Message("PUN?", answer=WORD, axes="each")
-POSITIONS = Message("POS?", answer=NUMBER, axes="each")
-TARGETS = Message("MOV?", answer=NUMBER, axes="each")
-LOWEST = Message("TMN?", answer=NUMBER, axes="each")
-HIGHEST = Message("TMX?", answer=NUMBER, axes="each")
-VELOCITIES = Message("VEL?", answer=NUMBER, axes="each")  # units/s
-ON_TARGET = Message("ONT?", answer=FLAG, axes="each")
-SERVOS = Message("SVO?", answer=FLAG, axes="each")
-REFERENCED = Message("FRF?", answer=FLAG, axes="each")
-HAS_REFERENCE = Message("TRS?", answer=FLAG, axes="each")
-HAS_LIMITS = Message("LIM?", answer=FLAG, axes="each")
-SERVO = Message("SVO", value=FLAG, axes="each", safe=False)
-MOVE = Message("MOV", value=NUMBER, axes="each", safe=False)
-VELOCITY = Message("VEL", value=NUMBER, axes="each", safe=False)
-REFERENCE = Message("FRF", axes="each", safe=False)
-HALT = Message("HLT", axes="each")
+COMMANDS = Message("HLP?", answer=TEXT, per="line")
+AXES = Message("SAI?", answer=WORD, per="line")
+UNITS = Message("PUN?", answer=WORD, per="axis")
+POSITIONS = Message("POS?", answer=NUMBER, per="axis")
+TARGETS = Message("MOV?", answer=NUMBER, per="axis")
+LOWEST = Message("TMN?", answer=NUMBER, per="axis")
+HIGHEST = Message("TMX?", answer=NUMBER, per="axis")
+VELOCITIES = Message("VEL?", answer=NUMBER, per="axis")  # units/s
+ON_TARGET = Message("ONT?", answer=FLAG, per="axis")
+SERVOS = Message("SVO?", answer=FLAG, per="axis")
+REFERENCED = Message("FRF?", answer=FLAG, per="axis")
+HAS_REFERENCE = Message("TRS?", answer=FLAG, per="axis")
+HAS_LIMITS = Message("LIM?", answer=FLAG, per="axis")
+SERVO = Message("SVO", value=FLAG, per="axis", safe=False)
+MOVE = Message("MOV", value=NUMBER, per="axis", safe=False)
+VELOCITY = Message("VEL", value=NUMBER, per="axis", safe=False)
+REFERENCE = Message("FRF", per="axis", safe=False)
+HALT = Message("HLT", per="axis")
 STOP_ALL = Message("STP")
 
 TABLE: Final = {
@@ -215,7 +215,7 @@ def hear(line: str) -> Said:
     arguments = words[1:]
     if message is AXES and arguments == ["ALL"]:
         arguments = []  # also those that are switched off: there are none
-    if message.axes != "each":
+    if message.per != "axis":
         if arguments:
             raise Misheard(f"{line[:80]!r} has arguments", Failure.SYNTAX)
         return Said(message)
@@ -275,7 +275,8 @@ class RequestSplitter:
 class AnswerSplitter:
     """Cuts what a controller sends into answers, each a tuple of lines, and gives `due` of them at a time.
 
-    Raises WireError on bytes that no answer has, on an answer over LONGEST_ANSWER, and when more came than was due.
+    Raises WireError on bytes that no answer has, on an answer over LONGEST_ANSWER, and when more came than was due;
+    with due 0 every answer is given by itself, whatever follows it.
     """
 
     def __init__(self) -> None:
@@ -289,18 +290,19 @@ class AnswerSplitter:
     def next(self) -> tuple[tuple[str, ...], ...] | None:
         """The answers that are due, None until all are whole."""
         text = self._buffer.decode("latin-1")
-        if len(text) > LONGEST_ANSWER * self.due:
+        due = self.due or 1
+        if len(text) > LONGEST_ANSWER * due:
             self._buffer.clear()
             raise WireError(f"more than {LONGEST_ANSWER} bytes came as one answer")
         if any(not (" " <= sign <= "~" or sign == "\n" or sign in _NOT_ASCII) for sign in text):
             self._buffer.clear()
             raise WireError(f"bytes that no answer has: {text[:80]!r}")
-        *whole, rest = re.split(r"(?<! )\n", text)
-        if len(whole) < self.due:
+        *whole, rest = re.split(r"(?<! )\n", text, maxsplit=0 if self.due else 1)
+        if len(whole) < due:
             return None
-        self._buffer.clear()
-        if len(whole) > self.due or rest:
-            raise WireError(f"{self.due} answers were due, more came: {text[-80:]!r}")
+        self._buffer[:] = b"" if self.due else rest.encode("latin-1")
+        if self.due and (len(whole) > due or rest):
+            raise WireError(f"{due} answers were due, more came: {text[-80:]!r}")
         return tuple(tuple(answer.split(" \n")) for answer in whole)
 
     def reset(self) -> None:
