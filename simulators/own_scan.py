@@ -63,21 +63,26 @@ class OwnScan:
         """Change what the next image is taken with."""
         self.settings = replace(self.settings, **changed)
 
-    def begin(self, now: float) -> float:
-        """Begin an image; returns the clock time at which it is over."""
+    @property
+    def lasting(self) -> float:
+        """Time, s, that an image takes now."""
         pixels = self._numbers["full_frame"] // self.settings.binning
-        line = pixels * self.settings.dwell * (1.0 + self._numbers["way_back"])
-        self._frame = _Frame(self.settings, now, line, np.zeros((pixels, pixels)))
-        return self._frame.end
+        return float(pixels**2 * self.settings.dwell * (1.0 + self._numbers["way_back"]))
+
+    def begin(self, now: float) -> None:
+        """Begin an image."""
+        pixels = self._numbers["full_frame"] // self.settings.binning
+        self._frame = _Frame(self.settings, now, self.lasting / pixels, np.zeros((pixels, pixels)))
 
     def image(self) -> NDArray[np.int16]:
         """The image that is over, (rows, columns), as the detector's converter gives it."""
-        assert self._frame is not None
-        settings, counts = self._frame.settings, self._frame.counts
-        self._frame = None
-        gain = self._numbers["counts_per_electron"] * settings.contrast * MICROSECOND / settings.dwell
-        noise = self._random.normal(0.0, self._numbers["read_noise"], counts.shape)
-        values = np.round(self._numbers["dark_level"] * settings.brightness + gain * counts + noise)
+        frame, self._frame = self._frame, None
+        assert frame is not None
+        while frame.row < len(frame.counts):
+            self._scan(frame)
+        gain = self._numbers["counts_per_electron"] * frame.settings.contrast * MICROSECOND / frame.settings.dwell
+        noise = self._random.normal(0.0, self._numbers["read_noise"], frame.counts.shape)
+        values = np.round(self._numbers["dark_level"] * frame.settings.brightness + gain * frame.counts + noise)
         return np.asarray(np.clip(values, -(1 << 15), (1 << 15) - 1), dtype=np.int16)
 
     def screen_current(self) -> float:

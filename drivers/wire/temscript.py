@@ -331,64 +331,51 @@ def _same(value: Any) -> Any:
     return value
 
 
-VERSION = Endpoint("version", _text, _same)
-FAMILY = Endpoint("family", _text, _same)
-MICROSCOPE_ID = Endpoint("microscope_id", _text, _same)
-STAGE_HOLDER = Endpoint("stage_holder", _text, _same)
-VOLTAGE = Endpoint("voltage", _kilovolts, lambda volts: volts / 1e3)  # eV an electron; 0 while the high tension is off
-VACUUM = Endpoint("vacuum", _vacuum, _vacuum_json)
-VALVES = Endpoint("column_valves_open", _flag, _same, settable=True)
-STAGE_POSITION = Endpoint("stage_position", _position, Position.axes, settable=True, in_part=True)
-STAGE_LIMITS = Endpoint("stage_limits", _limits, lambda limits: {axis: list(getattr(limits, axis)) for axis in AXES})
-STAGE_STATUS = Endpoint("stage_status", _one_of(*STAGE_STATES), _same)
-BEAM_BLANKED = Endpoint("beam_blanked", _flag, _same, settable=True)
-MODE = Endpoint("instrument_mode", _one_of("TEM", "STEM"), _same, settable=True)
-SCREEN_POSITION = Endpoint("screen_position", _one_of("UNKNOWN", "UP", "DOWN"), _same, settable=True)
-SCREEN_CURRENT = Endpoint("screen_current", _number, _same)
-STEM_AVAILABLE = Endpoint("stem_available", _flag, _same)
-STEM_DETECTORS = Endpoint(
+VERSION: Endpoint[str] = Endpoint("version", _text, _same)
+FAMILY: Endpoint[str] = Endpoint("family", _text, _same)
+MICROSCOPE_ID: Endpoint[str] = Endpoint("microscope_id", _text, _same)
+STAGE_HOLDER: Endpoint[str] = Endpoint("stage_holder", _text, _same)
+VOLTAGE: Endpoint[float] = Endpoint(
+    "voltage", _kilovolts, lambda volts: volts / 1e3
+)  # eV an electron; 0 while the high tension is off
+VACUUM: Endpoint[Vacuum] = Endpoint("vacuum", _vacuum, _vacuum_json)
+VALVES: Endpoint[bool] = Endpoint("column_valves_open", _flag, _same, settable=True)
+STAGE_POSITION: Endpoint[Position] = Endpoint("stage_position", _position, Position.axes, settable=True, in_part=True)
+STAGE_LIMITS: Endpoint[StageLimits] = Endpoint(
+    "stage_limits", _limits, lambda limits: {axis: list(getattr(limits, axis)) for axis in AXES}
+)
+STAGE_STATUS: Endpoint[str] = Endpoint("stage_status", _one_of(*STAGE_STATES), _same)
+BEAM_BLANKED: Endpoint[bool] = Endpoint("beam_blanked", _flag, _same, settable=True)
+MODE: Endpoint[str] = Endpoint("instrument_mode", _one_of("TEM", "STEM"), _same, settable=True)
+SCREEN_POSITION: Endpoint[str] = Endpoint("screen_position", _one_of("UNKNOWN", "UP", "DOWN"), _same, settable=True)
+SCREEN_CURRENT: Endpoint[float] = Endpoint("screen_current", _number, _same)
+STEM_AVAILABLE: Endpoint[bool] = Endpoint("stem_available", _flag, _same)
+STEM_DETECTORS: Endpoint[tuple[StemDetector, ...]] = Endpoint(
     "stem_detectors",
     _detectors,
     lambda found: {one.name: {"type": "STEM_DETECTOR", "binnings": list(one.binnings)} for one in found},
 )
-STEM_DETECTOR = Endpoint("stem_detector_param", _detector_setting, _said, settable=True, named=True, in_part=True)
-STEM_SETTING = Endpoint(
+STEM_DETECTOR: Endpoint[DetectorSetting] = Endpoint(
+    "stem_detector_param", _detector_setting, _said, settable=True, named=True, in_part=True
+)
+STEM_SETTING: Endpoint[StemSetting] = Endpoint(
     "stem_acquisition_param",
     _stem_setting,
     lambda said: _said(said, dwell="dwell_time(s)"),
     settable=True,
     in_part=True,
 )
-STEM_MAGNIFICATION = Endpoint("stem_magnification", _number, _same, settable=True)
-STEM_ROTATION = Endpoint("stem_rotation", _number, _same, settable=True)
+STEM_MAGNIFICATION: Endpoint[float] = Endpoint("stem_magnification", _number, _same, settable=True)
+STEM_ROTATION: Endpoint[float] = Endpoint("stem_rotation", _number, _same, settable=True)
 # 2.1.0 passes a PUT of these on to a property that cannot be set (_instrument_com.py): they are only read here
-PROBE_DEFOCUS = Endpoint("probe_defocus", _number, _same)
-CONVERGENCE = Endpoint("convergence_angle", _number, _same)
+PROBE_DEFOCUS: Endpoint[float] = Endpoint("probe_defocus", _number, _same)
+CONVERGENCE: Endpoint[float] = Endpoint("convergence_angle", _number, _same)
 
 TABLE: Mapping[str, Endpoint[Any]] = {
     one.name: one
     for one in (
-        VERSION,
-        FAMILY,
-        MICROSCOPE_ID,
-        STAGE_HOLDER,
-        VOLTAGE,
-        VACUUM,
-        VALVES,
-        STAGE_POSITION,
-        STAGE_LIMITS,
-        STAGE_STATUS,
-        BEAM_BLANKED,
-        MODE,
-        SCREEN_POSITION,
-        SCREEN_CURRENT,
-        STEM_AVAILABLE,
-        STEM_DETECTORS,
-        STEM_DETECTOR,
-        STEM_SETTING,
-        STEM_MAGNIFICATION,
-        STEM_ROTATION,
-        PROBE_DEFOCUS,
-        CONVERGENCE,
+        *(VERSION, FAMILY, MICROSCOPE_ID, STAGE_HOLDER, VOLTAGE, VACUUM, VALVES, BEAM_BLANKED, MODE),
+        *(STAGE_POSITION, STAGE_LIMITS, STAGE_STATUS, SCREEN_POSITION, SCREEN_CURRENT, STEM_AVAILABLE),
+        *(STEM_DETECTORS, STEM_DETECTOR, STEM_SETTING, STEM_MAGNIFICATION, STEM_ROTATION, PROBE_DEFOCUS, CONVERGENCE),
     )
 }
