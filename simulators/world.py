@@ -12,6 +12,7 @@ import numpy as np
 from drivers.clock import Clock
 from drivers.rigfile import Optics, Wire
 from simulators.axes import Stage
+from simulators.chamber import Chamber
 from simulators.column import Column
 from simulators.constants import constants
 from simulators.diffraction import Diffraction
@@ -129,6 +130,7 @@ class World:
             random=shots,
         )
         self.own_scan = OwnScan(self.column, meters, hidden_errors=hidden_errors)
+        self.chamber = Chamber.of(sample, clock, np.random.default_rng([seed, 12]), hidden_errors=hidden_errors)
         self.faults = Faults(self.cryostat, self.column)
         self.truth = Truth(scan_scale, self.column, received, drift, ice, self.cryostat)
         self.processes: list[Callable[[float], None]] = [
@@ -154,12 +156,13 @@ class World:
             "column": self.column.state(),
             "goniometer": self.goniometer.state(),
             "own_scan": self.own_scan.state(),
+            "chamber": self.chamber.state(),
             "dice": {name: die.bit_generator.state for name, die in self._dice.items()},
         }
         tiles = self._received.tiles()
         part = path.with_name(path.name + ".part.npz")
         places, values = np.array(list(tiles), dtype=np.int64), np.array(list(tiles.values()))
-        np.savez(part, state=np.array(json.dumps(state)), places=places, tiles=values)
+        np.savez(part, state=np.array(json.dumps(state)), places=places, tiles=values, **self.chamber.surface.state())
         part.replace(path)
 
     def load(self, path: Path) -> None:
@@ -169,10 +172,12 @@ class World:
             tiles = {
                 (int(row), int(column)): tile for (row, column), tile in zip(kept["places"], kept["tiles"], strict=True)
             }
+            self.chamber.surface.recall(kept)
         self.cryostat.recall(state["cryostat"])
         self._ice.recall(state["ice"])
         self.stage.recall(state["stage"])
         self.needle.recall(state["needle"])
+        self.chamber.recall(state["chamber"])
         if state["first_light"] is not None:
             self._drift.light(state["first_light"])
         self.column.current = state["beam_current"]
