@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,13 @@ from physics.units import parse
 from simulators.constants import constants
 
 _DIMENSION = {"x": "length", "y": "length", "z": "length", "rotation": "angle", "tilt": "angle"}
+
+
+class _Leg(NamedTuple):
+    start: Pose
+    end: Pose
+    began: float  # clock times, s
+    arrives: float
 
 
 class Stage:
@@ -25,37 +32,45 @@ class Stage:
         self._settle = parse(numbers["settle"], "time")
         self._repeat = parse(numbers["repeat"], "length")
         self.range = {axis: tuple(parse(end, _DIMENSION[axis]) for end in numbers["range"][axis]) for axis in AXES}
-        self._from, self._to = pose, pose
-        self._began, self._arrives = 0.0, 0.0
+        self._legs = [_Leg(pose, pose, 0.0, 0.0)]
         self._beside = 0.0, 0.0
 
     @property
     def moving(self) -> bool:
         """True until the last move has come to rest."""
-        return self._clock.now() < self._arrives
+        return self._clock.now() < self._legs[-1].arrives
 
     def within(self, pose: Pose) -> bool:
         """Whether the stage can go there; NaN is nowhere."""
         return all(self.range[axis][0] <= value <= self.range[axis][1] for axis, value in pose.axes().items())
 
-    def go(self, pose: Pose) -> float:
-        """Set off, and return the clock time of arrival; only where the stage is at rest and the pose within range."""
-        if self.moving or not self.within(pose):
+    def go(self, *way: Pose) -> float:
+        """Set off along a way of poses, and return the clock time of arrival at the last.
+
+        ValueError where the stage moves already or a pose is out of its range.
+        """
+        if self.moving or not all(self.within(pose) for pose in way):
             raise ValueError("the stage moves, or cannot go there")
-        self._from, self._to, self._began = self.read(), pose, self._clock.now()
-        ways = {axis: abs(value - self._from.axes()[axis]) for axis, value in pose.axes().items()}
-        self._arrives = self._began + self._settle + max(way / self._speed[axis] for axis, way in ways.items())
-        if any(ways.values()):
+        legs, start, now = [], self.read(), self._clock.now()
+        for pose in way:
+            far = {axis: abs(value - start.axes()[axis]) for axis, value in pose.axes().items()}
+            arrives = now + self._settle + max(way / self._speed[axis] for axis, way in far.items())
+            legs.append(_Leg(start, pose, now, arrives))
+            start, now = pose, arrives
+        if any(leg.start != leg.end for leg in legs):
             x, y = self._random.normal(0.0, self._repeat, 2)
             self._beside = float(x), float(y)
-        return self._arrives
+        self._legs = legs
+        return now
 
     def read(self) -> Pose:
-        """Where it says it is: on its way in a straight line."""
-        if not self.moving:
-            return self._to
-        share = (self._clock.now() - self._began) / (self._arrives - self._began)
-        start, end = self._from.axes(), self._to.axes()
+        """Where it says it is: on its way in straight lines."""
+        now = self._clock.now()
+        leg = next((leg for leg in self._legs if now < leg.arrives), self._legs[-1])
+        if now >= leg.arrives:
+            return leg.end
+        share = (now - leg.began) / (leg.arrives - leg.began)
+        start, end = leg.start.axes(), leg.end.axes()
         return Pose(**{axis: start[axis] + share * (end[axis] - start[axis]) for axis in AXES})
 
     def true(self) -> Pose:
@@ -65,9 +80,10 @@ class Stage:
 
     def state(self) -> dict[str, Any]:
         """What another process needs to go on, at rest."""
-        return {"pose": list(self._to.axes().values()), "beside": list(self._beside)}
+        return {"pose": list(self._legs[-1].end.axes().values()), "beside": list(self._beside)}
 
     def recall(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
-        self._from = self._to = Pose(*state["pose"])
-        self._arrives, self._beside = 0.0, (state["beside"][0], state["beside"][1])
+        pose = Pose(*state["pose"])
+        self._legs = [_Leg(pose, pose, 0.0, 0.0)]
+        self._beside = state["beside"][0], state["beside"][1]

@@ -18,10 +18,10 @@ REASONS = {200: b"OK", 204: b"No Content", 400: b"Bad Request", 401: b"Unauthori
 
 @dataclass(frozen=True)
 class Later:
-    """An answer that is made at a clock time, s: the move is over then, the frame is read."""
+    """An answer that is made at a clock time, s: the move is over then, the frame is read; or it takes longer still."""
 
     at: float
-    make: Callable[[], Response]
+    make: Callable[[], Response | Later]
 
 
 class HttpBox(Protocol):
@@ -73,9 +73,12 @@ class HttpPeer:
 
     def send(self) -> bytes:
         if self._later is not None and self._later.at <= self._clock.now():
-            later, self._later = self._later, None
-            self._say(later.make())
-            self._go_on()
+            answer, self._later = self._later.make(), None
+            if isinstance(answer, Later):
+                self._later = answer
+            else:
+                self._say(answer)
+                self._go_on()
         out, self._out = bytes(self._out), bytearray()
         return out
 
