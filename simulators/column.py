@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 _STILL = 0.2e-9  # m the lamella may drift within one deposit
 _PARKED = 1.0  # s of a parked beam charged and shone on at a time
 _SMEAR = 50e-9  # m that the goniometer may go under a parked beam within a piece
-_MOST_PIECES = 2000  # of one parking, however far it goes
+_MOST_PIECES = 2000  # of one leg of its way, however long
 
 
 class Column:
@@ -147,11 +147,13 @@ class Column:
 
     def park(self, u: float, v: float, start: float, seconds: float, *, by: Steering = "box") -> None:
         """Beam on, standing still at (u, v) of the DAC's full scale from a clock time, for some seconds."""
-        if seconds > 0.0:
-            ends = self._goniometer.displacement(np.linspace(start, start + seconds, 64))
-            path = float(np.hypot(np.diff(ends[0]), np.diff(ends[1])).sum())
-            pieces = max(int(np.ceil(seconds / _PARKED)), min(int(np.ceil(path / _SMEAR)), _MOST_PIECES), 1)
-            self.raster(np.full(pieces, u), np.full(pieces, v), (0.0, 0.0), seconds / pieces, start, by=by)
+        end = start + seconds
+        while start < end:
+            speed, until = self._goniometer.steady(start)
+            piece = min(until, end) - start
+            pieces = max(int(np.ceil(piece / _PARKED)), min(int(np.ceil(speed * piece / _SMEAR)), _MOST_PIECES))
+            self.raster(np.full(pieces, u), np.full(pieces, v), (0.0, 0.0), piece / pieces, start, by=by)
+            start = min(until, end)
 
     def fraction(self, metres: float) -> float:
         """How much of the DAC's full scale a true distance in the scan field is."""

@@ -30,7 +30,7 @@ IMAGE = Frame((0.0, 0.0), (312.5e-9, 312.5e-9), (128, 128), 16e-6)
 
 
 class Noting:
-    """A box that keeps what it is asked, and may answer otherwise; `instead` is asked first, None lets the box answer."""
+    """A box that keeps what it is asked; `instead` may answer first, None lets the box answer."""
 
     def __init__(self, box: HttpBox) -> None:
         self.box = box
