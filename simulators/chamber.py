@@ -33,7 +33,10 @@ _PASSES = 4  # of the search for the surface under a pixel; enough for slopes be
 
 @dataclass
 class Column:
-    """What a column is set to, SI; contrast and brightness of its detector from 0 to 1."""
+    """What a column is set to, SI; contrast and brightness of its detector from 0 to 1.
+
+    on: a beam comes out.  stuck: its aperture and its high voltage stay as they are, whatever is set.
+    """
 
     voltage: float
     current: float
@@ -44,6 +47,7 @@ class Column:
     contrast: float = 0.5
     brightness: float = 0.5
     on: bool = True
+    stuck: bool = False
 
 
 @dataclass(frozen=True)
