@@ -49,7 +49,7 @@ class ColumnSettings(Strict):
     move_time: s a move of the goniometer may take.
     """
 
-    detector: Annotated[str, Field(pattern=r"[A-Za-z0-9 ._-]{1,64}")] = "HAADF"
+    detector: Annotated[str, Field(pattern=r"^[A-Za-z0-9 ._-]{1,64}$")] = "HAADF"
     full_frame: Annotated[int, Field(ge=16, le=8192)] = 1024
     field_times_magnification: Annotated[Metres, Field(gt=0.0)]
     scan_rotation: Radians = 0.0

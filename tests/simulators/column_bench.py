@@ -59,6 +59,14 @@ class ColumnBench:
     column: Column
     office: Office
 
+    def answer(self, name: str, answer: Response | Later, *, method: str = "GET") -> None:
+        """From now on the box answers so to one name."""
+
+        def instead(request: Request) -> Response | Later | None:
+            return answer if (request.method, request.path) == (method, f"/v1/{name}") else None
+
+        self.box.instead = instead
+
     def electrons(self) -> float:
         """Electrons that hit the lamella so far, from the truth."""
         self.world.catch_up()
@@ -67,7 +75,11 @@ class ColumnBench:
 
 
 def a_driver(
-    link: HttpLink, settings: ColumnSettings = SETTINGS, *, guard: Callable[[str], None] = lambda command: None
+    link: HttpLink,
+    settings: ColumnSettings = SETTINGS,
+    *,
+    guard: Callable[[str], None] = lambda command: None,
+    wait: Callable[[float], None] | None = None,
 ) -> Column:
     return Column(
         link,
@@ -75,7 +87,7 @@ def a_driver(
         beam_energy=OPTICS.beam_energy,
         limits=Limits(ranges(settings)),
         guard=guard,
-        wait=link.clock.sleep,
+        wait=wait or link.clock.sleep,
     )
 
 
