@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from drivers.links.messages import Message
 from drivers.wire import simplon_legacy, simplon_stream
 from drivers.wire.packed import Codec, Dtype, nodata, pack
-from drivers.wire.simplon_frames import CHANNEL, Ratio, Streamed, StreamEnd, StreamImage, StreamStart
+from drivers.wire.simplon_frames import CHANNEL, Streamed, StreamEnd, StreamImage, StreamStart
 from physics.units import parse
 from simulators.constants import constants
 from simulators.patterns import Seen
@@ -52,6 +53,7 @@ class _Images:
     starts: Array
     stops: Array
     seen: Seen
+    zero: float
     taken: int = 0
 
 
@@ -75,6 +77,7 @@ class CameraStream:
         self._given = 0  # images that were begun, or are to be
         self._numbered = 0  # of those, that are over
         self._last = -np.inf, -np.inf  # start and stop of the last one given
+        self._zero = 0.0  # clock time of the first image, from which a series counts
         self._queue: deque[tuple[float, Message] | _Images] = deque()
         self._caught = -np.inf
         world.processes.append(self._advance)
@@ -132,6 +135,7 @@ class CameraStream:
         self.missed += len(starts) - int(np.count_nonzero(fit))
         taken = starts[fit][: series.start.images - self._given]
         if len(taken):
+            self._zero = self._zero if self._given else float(taken[0])
             self._starts = np.concatenate([self._starts, taken])
             self._stops = np.concatenate([self._stops, taken + width])
             self._given += len(taken)
@@ -174,7 +178,7 @@ class CameraStream:
             starts, stops = self._starts[:kept], self._stops[:kept]
             numbers = self._numbered + np.arange(kept)
             seen = self._world.diffraction.seen(starts, stops)
-            self._queue.append(_Images(series, numbers, starts, stops, seen))
+            self._queue.append(_Images(series, numbers, starts, stops, seen, self._zero))
         self._numbered += over
         self._starts, self._stops = self._starts[over:], self._stops[over:]
 
@@ -226,7 +230,11 @@ class CameraStream:
         counts = counts.reshape(rows, by, columns, by).sum(axis=(1, 3)) if by > 1 else counts
         pixels = np.minimum(counts, nodata(series.dtype) - 1)
         pixels[self._dead[0] // by, self._dead[1] // by] = 0 if series.mask_to_zero else nodata(series.dtype)
-        start, stop = (self._ticks(series, float(times[place])) for times in (images.starts, images.stops))
+        begun = datetime.fromisoformat(series.start.armed) + timedelta(seconds=images.zero - series.armed)
+        start, stop = (
+            (round((float(times[place]) - images.zero) * self._timebase), self._timebase)
+            for times in (images.starts, images.stops)
+        )
         return _ENCODE[series.format](
             StreamImage(
                 series=series.start.series,
@@ -236,9 +244,6 @@ class CameraStream:
                 stop=stop,
                 real=(stop[0] - start[0], self._timebase),
                 channels={CHANNEL: pack(pixels.astype(series.dtype), series.codec)},
-                date=series.start.armed,
+                date=begun.isoformat(),
             )
         )
-
-    def _ticks(self, series: Series, time: float) -> Ratio:
-        return round((time - series.armed) * self._timebase), self._timebase
