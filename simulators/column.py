@@ -126,7 +126,7 @@ class Column:
 
         u, v: centre of each pixel as a fraction 0 to 1 of the DAC's full scale, u along +x, v along +y, shape (n,).
         cell: width and height of a pixel in the same fractions.  dwell: s.  start: clock time of the first pixel, s.
-        by: who asks; who has not got the coils moves nothing and sees nothing.
+        by: who asks; who has not got the coils moves nothing and sees nothing.  The way back is charged for the box.
         """
         if len(u) == 0 or self._selected != "electron" or by != self.steering:
             return self.dark(len(u))
@@ -136,7 +136,7 @@ class Column:
         self._drift.light(start)
         scan_x, scan_y = self._lamella.middle + (u - 0.5) * self._field, (v - 0.5) * self._field
         width = abs(cell[0]) * self._field, abs(cell[1]) * self._field
-        counts, extra = np.empty(len(u)), self._fly_back(u, v, dwell, start)
+        counts, extra = np.empty(len(u)), np.zeros(len(u)) if by == "own" else self._fly_back(u, v, dwell, start)
         for part in self._quiet(len(u), dwell, start):
             began = start + part.start * dwell
             times = began + np.arange(part.stop - part.start) * dwell

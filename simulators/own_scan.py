@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -78,8 +79,7 @@ class OwnScan:
         """The image that is over, (rows, columns), as the detector's converter gives it."""
         frame, self._frame = self._frame, None
         assert frame is not None
-        while frame.row < len(frame.counts):
-            self._scan(frame)
+        self._scan(frame, len(frame.counts))
         gain = self._numbers["counts_per_electron"] * frame.settings.contrast * MICROSECOND / frame.settings.dwell
         noise = self._random.normal(0.0, self._numbers["read_noise"], frame.counts.shape)
         values = np.round(self._numbers["dark_level"] * frame.settings.brightness + gain * frame.counts + noise)
@@ -95,14 +95,13 @@ class OwnScan:
         """Bring the beam to a clock time: the lines that have begun by then are scanned, or it stands."""
         frame = self._frame
         if frame is not None:
-            while frame.row < len(frame.counts) and frame.start + frame.row * frame.line < now:
-                self._scan(frame)
+            self._scan(frame, min(math.ceil((now - frame.start) / frame.line), len(frame.counts)))
             if now < frame.end:
                 self._time = now
                 return
             self._time = max(frame.end, self._time or 0.0)
         if self._time is not None and now > self._time and self._column.steering == "own" and self._column.lit:
-            u, v = self._places(self.settings, np.zeros(1), 0.0)
+            u, v = self._places(self.settings, np.zeros(1), np.zeros(1))
             self._column.park(float(u[0]), float(v[0]), self._time, now - self._time, by="own")
         self._time = now
 
@@ -115,19 +114,22 @@ class OwnScan:
         self.settings = StemSettings(**state["settings"])
         self._random.bit_generator.state = state["die"]
 
-    def _scan(self, frame: _Frame) -> None:
-        """One line there, and back."""
-        pixels, dwell = len(frame.counts), frame.settings.dwell
-        u, v = self._places(frame.settings, np.arange(pixels) / pixels, frame.row / pixels)
+    def _scan(self, frame: _Frame, until: int) -> None:
+        """The lines before number `until`; the beam on its way back is charged along the line it has drawn."""
+        if until <= frame.row:
+            return
+        pixels, back = len(frame.counts), 1.0 + self._numbers["way_back"]
+        row, column = np.divmod(np.arange(frame.row * pixels, until * pixels), pixels)
+        u, v = self._places(frame.settings, column / pixels, row / pixels)
         start = frame.start + frame.row * frame.line
         cell = self._column.fraction(self._width / frame.settings.magnification / pixels)
-        frame.counts[frame.row] = self._column.raster(u, v, (cell, cell), dwell, start, by="own")
-        back = dwell * self._numbers["way_back"]
-        self._column.raster(u[::-1], v[::-1], (cell, cell), back, start + pixels * dwell, by="own")
-        frame.row += 1
+        counted = self._column.raster(u, v, (cell, cell), frame.settings.dwell * back, start, by="own")
+        kept = self._random.binomial(counted.astype(np.int64), 1.0 / back)  # on the way back nothing is counted
+        frame.counts[frame.row : until] = kept.reshape(-1, pixels)
+        frame.row = until
 
     def _places(
-        self, settings: StemSettings, along: NDArray[np.float64], down: float
+        self, settings: StemSettings, along: NDArray[np.float64], down: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Fractions of the scan box's full scale of places in the own field, given as fractions of that."""
         width = self._column.fraction(self._width / settings.magnification)
