@@ -45,6 +45,8 @@ class _Job:
 class ColumnServer:
     """An `HttpBox`: the web server and the microscope behind it, which was left blanked, in STEM, its valves open."""
 
+    closes = True  # HTTP/1.0; temscript's own client needs it, for it leaves answers without a body unread
+
     def __init__(self, world: World) -> None:
         self._world, self._column, self._scan = world, world.column, world.own_scan
         self._numbers = constants("microscope")

@@ -25,7 +25,10 @@ class Later:
 
 
 class HttpBox(Protocol):
-    """A box behind an HTTP server, whoever is connected to it and however often."""
+    """A box behind an HTTP server, whoever is connected to it and however often.
+
+    One that closes the connection after each answer, as HTTP/1.0 does, says so by an attribute `closes = True`.
+    """
 
     def answer(self, request: Request) -> Response | Later:
         """What it answers; a fault of the request is a response, too."""
@@ -135,6 +138,8 @@ class HttpPeer:
         headers = [("Content-Length", str(len(response.body)))] if response.status != 204 else []
         if response.content_type:
             headers.append(("Content-Type", response.content_type))
+        if getattr(self._box, "closes", False):
+            headers.append(("Connection", "close"))
         if self._connection.our_state is h11.SEND_RESPONSE:
             for event in (
                 h11.Response(status_code=response.status, headers=headers, reason=REASONS.get(response.status, b"")),

@@ -32,6 +32,8 @@ IMAGE = Frame((0.0, 0.0), (312.5e-9, 312.5e-9), (128, 128), 16e-6)
 class Noting:
     """A box that keeps what it is asked; `instead` may answer first, None lets the box answer."""
 
+    closes = True
+
     def __init__(self, box: HttpBox) -> None:
         self.box = box
         self.asked: list[Request] = []
