@@ -24,6 +24,7 @@ TIMES = (
     "frame_time",
 )
 """What is named as changed when count_time or frame_time is set."""
+ROUNDING = 1e-9  # relative; of a time that a host has written as a decimal number
 
 
 class Unsuitable(Exception):
@@ -167,7 +168,7 @@ class DetectorConfiguration(Configuration):
         self._force("frame_time", 1e-3 + self.can.readout)
 
     def _count_bits(self) -> None:
-        bits = 8 if self["frame_time"] < self.can.fastest[16] else 16
+        bits = 8 if self["frame_time"] < self.can.fastest[16] * (1.0 - ROUNDING) else 16
         self._force("bit_depth_readout", bits)
         bits = 32 if self["count_time"] > self.can.long else bits
         self._force("bit_depth_image", bits)

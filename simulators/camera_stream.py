@@ -46,7 +46,7 @@ class Series:
 
 @dataclass
 class _Images:
-    """Images that were exposed and not yet taken; `taken` were."""
+    """Images that were exposed and, but for the first `taken`, not yet taken; ready: from when on they go out, s."""
 
     series: Series
     numbers: NDArray[np.intp]
@@ -54,14 +54,15 @@ class _Images:
     stops: Array
     seen: Seen
     zero: float
+    ready: float
     taken: int = 0
 
 
 class CameraStream:
     """A `MessagePeer`: the detector's buffer and its PUSH socket.
 
-    missed: gates that came while the detector could not take an image.  dropped: images lost for want of room, since
-    it was armed.
+    Images go out in bursts, a few ms after the first of them was over.  missed: gates that came while the detector
+    could not take an image.  dropped: images lost for want of room, since it was armed.  waiting: images in the buffer.
     """
 
     def __init__(self, world: World) -> None:
@@ -79,6 +80,7 @@ class CameraStream:
         self._last = -np.inf, -np.inf  # start and stop of the last one given
         self._zero = 0.0  # clock time of the first image, from which a series counts
         self._queue: deque[tuple[float, Message] | _Images] = deque()
+        self.waiting = 0  # images in it
         self._caught = -np.inf
         world.processes.append(self._advance)
 
@@ -88,11 +90,6 @@ class CameraStream:
     def series(self) -> Series | None:
         """The one that is armed."""
         return self._series
-
-    @property
-    def waiting(self) -> int:
-        """Images in the buffer."""
-        return sum(len(item.numbers) - item.taken for item in self._queue if isinstance(item, _Images))
 
     @property
     def free(self) -> float:
@@ -112,7 +109,7 @@ class CameraStream:
 
     def end(self, now: float) -> None:
         """The series is over: what was wholly exposed is still sent."""
-        self._advance(now)
+        self._advance(now, burst=False)
         series, self._series = self._series, None
         self._starts = self._stops = np.empty(0)
         self._world.diffraction.rest()
@@ -155,20 +152,19 @@ class CameraStream:
                 begun, over = start, start + width
         return ready
 
-    def _advance(self, now: float) -> None:
+    def _advance(self, now: float, *, burst: bool = True) -> None:
         series = self._series
         if series is None:
             return
-        over = int(np.searchsorted(self._stops, now + SAME, side="right"))
-        if over:
-            self._keep(series, over)
+        if len(self._stops) and self._stops[0] + self._delivery * burst <= now + SAME:
+            self._keep(series, int(np.searchsorted(self._stops, now + SAME, side="right")), now)
         self._world.diffraction.forget(float(self._starts[0]) if len(self._starts) else now)
         if self._given == series.start.images and not len(self._stops):
             self._series = None
             self._world.diffraction.rest()
             self._say(series, StreamEnd(series.start.series, series.start.unique_id), self._last[1])
 
-    def _keep(self, series: Series, over: int) -> None:
+    def _keep(self, series: Series, over: int, now: float) -> None:
         """So many images are over: those for which there is room are kept."""
         rows, columns = series.start.shape
         room = max(self.room // (rows * columns * series.dtype.itemsize) - self.waiting, 0)
@@ -178,7 +174,8 @@ class CameraStream:
             starts, stops = self._starts[:kept], self._stops[:kept]
             numbers = self._numbered + np.arange(kept)
             seen = self._world.diffraction.seen(starts, stops)
-            self._queue.append(_Images(series, numbers, starts, stops, seen, self._zero))
+            self.waiting += kept
+            self._queue.append(_Images(series, numbers, starts, stops, seen, self._zero, now))
         self._numbered += over
         self._starts, self._stops = self._starts[over:], self._stops[over:]
 
@@ -199,7 +196,7 @@ class CameraStream:
         if not self._queue:
             return float(self._stops[0]) + self._delivery if len(self._stops) else None
         head = self._queue[0]
-        return float(head.stops[head.taken]) + self._delivery if isinstance(head, _Images) else head[0]
+        return head.ready if isinstance(head, _Images) else head[0]
 
     def send(self) -> Message | None:
         due = self.due()
@@ -211,6 +208,7 @@ class CameraStream:
             return head[1]
         message = self._image(head)
         head.taken += 1
+        self.waiting -= 1
         if head.taken == len(head.numbers):
             self._queue.popleft()
         return message
