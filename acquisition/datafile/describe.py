@@ -39,6 +39,7 @@ def describe(path: Path) -> dict[str, Any]:
                 "probe_nm": about.optics.probe_fwhm * 1e9,
             },
             "images": {name: _image(record, name) for name in record.images},
+            "cameras": {name: _camera(record, name) for name in record.cameras},
             "eds": _eds(record) if record.has_events else None,
             "tables": list(record.tables),
             "passes": len(passes),
@@ -58,6 +59,22 @@ def _image(record: Recorded, name: str) -> dict[str, Any]:
         "shape": list(record.image(name).shape),
         "field_nm": [side * 1e9 for side in frame.size],
         "dwell_us": frame.dwell * 1e6,
+    }
+
+
+def _camera(record: Recorded, name: str) -> dict[str, Any]:
+    frames, frame = record.camera(name), record.frame(name)
+    form, received = frames.form, frames.received
+    return {
+        "scan": list(received.shape),
+        "field_nm": [side * 1e9 for side in frame.size],
+        "channels": list(form.channels),
+        "frame": list(form.shape),
+        "type": form.dtype.name,
+        "codec": form.codec,
+        "pixel_mrad": form.pixel_angle * 1e3,
+        "received": int(received.sum()),
+        "missing": sum(last - first + 1 for first, last in frames.missing),
     }
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import h5py
 
+from acquisition.datafile.amend import Overlay, amend, put_into
 from acquisition.datafile.records import DataFileError
-from acquisition.datafile.superblock import repair
+from acquisition.datafile.superblock import claim_and_end, repair
 from acquisition.datafile.tags import LIBVER
 from acquisition.inplace import put_in_place
 
+IN_MEMORY = 1 << 26  # bytes of a file that may be finished as a copy in memory
 _ERRNO = re.compile(r"errno = (\d+)")
 _WAY_OUT = (
     "What was flushed before is kept. Free space on the disk, or close what holds the file, "
@@ -53,6 +55,32 @@ def let_go(file: h5py.File) -> None:
 
 
 @contextmanager
+def revised(path: Path, *, doing: str, meanwhile: Path | None = None) -> Iterator[h5py.File]:
+    """The file at `path` to be changed: all of it when the block ends well, nothing otherwise.
+
+    A small one is `reworked` in memory; a large one is not copied, but changed where it lies.  One that is still open
+    in this process, or whose writer is dead, is copied on the disk: HDF5 might write into it when it is let go of.
+    """
+    if not path.exists() or path.stat().st_size <= IN_MEMORY:
+        with reworked(path, doing=doing, meanwhile=meanwhile) as file:
+            yield file
+        return
+    with named(path, doing), _part(path) as part:
+        claimed = bool(claim_and_end(path)[0])
+        if claimed:
+            shutil.copyfile(path, part)
+            repair(part)
+        with Overlay(part if claimed else path) as overlay:
+            with h5py.File(overlay, "r+", libver=LIBVER) as file:
+                yield file
+            if not claimed:
+                amend(path, overlay)
+                return
+            put_into(part, overlay)
+        _in_place(part, path, meanwhile)
+
+
+@contextmanager
 def reworked(path: Path, *, doing: str, anew: bool = False, meanwhile: Path | None = None) -> Iterator[h5py.File]:
     """A file in memory that takes the place of `path` in one go when the block ends well; else `path` is as it was.
 
@@ -60,8 +88,7 @@ def reworked(path: Path, *, doing: str, anew: bool = False, meanwhile: Path | No
     no full disk: it loses count of what it wrote and crashes the program later.  Needs memory for twice the file.
     meanwhile: where the new file stays when somebody has `path` open and does not let go of it; None: that is an error.
     """
-    part = path.with_name(path.name + ".part")
-    try:
+    with named(path, doing), _part(path) as part:
         if not anew:
             shutil.copyfile(path, part)
             repair(part)
@@ -73,17 +100,36 @@ def reworked(path: Path, *, doing: str, anew: bool = False, meanwhile: Path | No
             written.write(image)
             written.flush()
             os.fsync(written.fileno())
-        try:
-            put_in_place(part, path)
-        except PermissionError:
-            if meanwhile is None:
-                raise
-            part.replace(meanwhile)
+        _in_place(part, path, meanwhile)
+
+
+@contextmanager
+def named(path: Path, doing: str) -> Iterator[None]:
+    """Turn a failure of the disk or of HDF5 into a DataFileError."""
+    try:
+        yield
     except (OSError, RuntimeError) as failure:
         raise DataFileError(f"could not {doing}: {_reason(failure)}", where=path, way_out=_WAY_OUT) from failure
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """A place for the new file beside the old one; what is left there goes."""
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _in_place(part: Path, path: Path, meanwhile: Path | None) -> None:
+    try:
+        put_in_place(part, path)
+    except PermissionError:
+        if meanwhile is None:
+            raise
+        part.replace(meanwhile)
 
 
 def _reason(failure: OSError | RuntimeError) -> str:

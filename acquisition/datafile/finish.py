@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.datafile.camera import has_frames, is_stack, list_missing
 from acquisition.datafile.hyperspy import image_metadata, overlay, spectrum_metadata
 from acquisition.datafile.nexus import (
     add_image,
@@ -65,12 +66,19 @@ def complete(
 
 
 def payload(file: h5py.File) -> Iterator[h5py.Dataset]:
-    """Every array of the measurement, the tables and what was made of them."""
+    """Every array of the measurement, the tables and what was made of them.
+
+    Frames of a camera are not among them: each has its sum in their table, which is.
+    """
     found: list[h5py.Dataset] = []
     file["entry"].visititems(
         lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) and item.ndim else None
     )
-    return (data for data in found if "unreadable_chunks" not in data.attrs and data.dtype.kind != "O")
+    return (
+        data
+        for data in found
+        if "unreadable_chunks" not in data.attrs and data.dtype.kind != "O" and not is_stack(data)
+    )
 
 
 def digest(data: h5py.Dataset) -> str:
@@ -93,11 +101,14 @@ def _finish_event(file: h5py.File, event: h5py.Group, about: About, passes: list
         field(event, "start_time", passes[0].start.astimezone(UTC).isoformat())
     stacked = {record.index: record for record in passes if record.index >= 0}
     for name in [name for name in event if name.startswith("image_")]:
-        if "image_2d" in event[name]:
-            overlay(file, event[name]["image_2d"], image_metadata(about))
+        if "stack_2d" not in event[name]:
+            (data,) = (data for kind, data in event[name].items() if kind.startswith(("image", "stack")))
+            overlay(file, data, image_metadata(about))
         else:
             overlay(file, event[name]["stack_2d"], image_metadata(about))
             _sum_image(file, event, name, about, frame, stacked)
+    if has_frames(event):
+        list_missing(event, {index: record.pixels_done for index, record in stacked.items()})
     if "collection/events" in event:
         valid = {index: record for index, record in stacked.items() if record.live_time > 0}
         _make_cube(file, event, about, frame, valid)

@@ -18,6 +18,7 @@ from acquisition.datafile.records import About
 from acquisition.datafile.tags import text_of
 
 _NAMES = {"axis_i": "x", "axis_j": "y", "indices_image": "pass", "axis_energy": "Energy"}
+_SCAN_NAMES = {"axis_i": "kx", "axis_j": "ky", "axis_k": "x", "axis_m": "y", "indices_image": "pass"}
 _TEXT = h5py.string_dtype("utf-8")
 
 
@@ -32,13 +33,14 @@ def overlay(file: h5py.File, data: h5py.Group, metadata: Mapping[str, Any]) -> N
     made.attrs["package"], made.attrs["package_version"] = ("exspy", "0.3.2") if spectral else ("hyperspy", "2.5.0")
     signal = data[data.attrs["signal"]]
     made["data"] = h5py.SoftLink(signal.name)  # soft: programs that walk the file meet the data once
+    names = _SCAN_NAMES if "axis_k" in data else _NAMES
     first_of_signal = signal.ndim - (1 if spectral else 2)
     for position, name in enumerate(data.attrs["axes"]):
         values, unit = data[name][...], data[name].attrs.get("units", "")
         made.create_group(f"axis-{position}").attrs.update(
             {
                 "_type": "UniformDataAxis",
-                "name": "position" if (name, signal.ndim) == ("axis_i", 2) and spectral else _NAMES[name],
+                "name": "position" if (name, signal.ndim) == ("axis_i", 2) and spectral else names[name],
                 "scale": float(values[-1] - values[0]) / (values.size - 1) if values.size > 1 else 1.0,
                 "offset": float(values[0]),
                 "size": int(values.size),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.datafile.amend import Changed, changes
+from acquisition.datafile.camera import CameraFrames, has_frames, name_of, spoiled, stacks_of
 from acquisition.datafile.disk import waiting
 from acquisition.datafile.finish import digest, events_by_pass, payload
 from acquisition.datafile.nexus import read_channels, read_elements, read_frame
@@ -29,16 +31,17 @@ def open_record(path: Path) -> Iterator[Recorded]:
     """Open a record for reading, whatever state it is in; raises DataFileError.
 
     A file under its writer shows what was flushed when it was opened; so does the file of a killed one.  A finished
-    record that waits for somebody to let go of the live file is read instead of that.
+    record that waits for somebody to let go of the live file is read instead of that, and a record with changes that
+    wait to be put into it is read with them.
     """
-    try:
-        file = h5py.File(waiting(path) if waiting(path).exists() else path, "r", swmr=True)
-    except OSError as failure:
-        what = f"cannot be opened: {failure}" if path.exists() else "does not exist"
-        raise DataFileError(
-            what, where=path, way_out="A writer that has not called start shows nothing yet."
-        ) from failure
-    with file:
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(_file(path, opened))
+        except OSError as failure:
+            what = f"cannot be opened: {failure}" if path.exists() else "does not exist"
+            raise DataFileError(
+                what, where=path, way_out="A writer that has not called start shows nothing yet."
+            ) from failure
         try:
             yield Recorded(path, file)
         except (OSError, RuntimeError) as failure:
@@ -47,6 +50,14 @@ def open_record(path: Path) -> Iterator[Recorded]:
                 where=path,
                 way_out="`rescue` says what is left.",
             ) from failure
+
+
+def _file(path: Path, opened: ExitStack) -> h5py.File:
+    if waiting(path).exists():
+        return h5py.File(waiting(path), "r", swmr=True)
+    if changes(path).exists():
+        return h5py.File(opened.enter_context(Changed(path)), "r")
+    return h5py.File(path, "r", swmr=True)
 
 
 @dataclass(frozen=True)
@@ -67,10 +78,14 @@ class Recorded:
         self._file = file
         self._entry = file["entry"]
         self._images: dict[str, h5py.Group] = {}
+        self._cameras: dict[str, h5py.Group] = {}
         self._events: h5py.Group | None = None
         self._spectra: dict[str, h5py.Group] = {}
         for number in range(1, 1 + sum(name.startswith("event") for name in self._entry["measurement"])):
             event = self._entry["measurement"][f"event{number}"]
+            if has_frames(event):
+                self._cameras[name_of(event)] = event
+                continue
             self._images |= {name.removeprefix("image_"): event for name in event if name.startswith("image_")}
             self._spectra |= {name.removeprefix("spectrum_"): event for name in event if name.startswith("spectrum_")}
             self._events = event if "collection/events" in event else self._events
@@ -104,6 +119,11 @@ class Recorded:
         return tuple(self._images)
 
     @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras whose frames were recorded."""
+        return tuple(self._cameras)
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables; `dose` is the dose against time."""
         return tuple(name for name, item in self._entry.items() if item.attrs.get("NX_class") == "NXdata")
@@ -116,6 +136,10 @@ class Recorded:
     def image(self, name: str) -> NDArray[Any]:
         """Detector counts (rows, columns), or (passes, rows, columns) of a stack; rows not written yet are zero."""
         return np.asarray(self._image(name)["real"])
+
+    def camera(self, name: str) -> CameraFrames:
+        """The frames of a camera, each read when it is asked for."""
+        return CameraFrames(self.path, self._found(self._cameras, name))
 
     def image_title(self, name: str) -> str:
         """What people call the image."""
@@ -198,15 +222,17 @@ class Recorded:
     def verify(self) -> tuple[str, ...]:
         """Paths of the arrays whose values are no longer what was filed; empty for a sound, finished record."""
         filed = self._entry["checksums"].attrs if "checksums" in self._entry else {}
-        return tuple(
+        arrays = [
             data.name
             for data in payload(self._file)
             if filed.get(data.name[1:].replace("/", "|")) != f"sha256:{digest(data)}"
-        )
+        ]
+        stacks = [stack for event in self._cameras.values() for stack in stacks_of(event).values()]
+        return (*arrays, *(stack.name for stack in stacks if spoiled(stack)[1]))
 
     def _frames(self) -> dict[str, h5py.Group]:
         events = {} if self._events is None else {"eds": self._events}
-        return {**self._spectra, **events, **self._images}
+        return {**self._spectra, **events, **self._images, **self._cameras}
 
     def _image(self, name: str) -> h5py.Group:
         made = self._found(self._images, name)[f"image_{name}"]

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import h5py
 
-from acquisition.datafile.disk import read_only, reworked, waiting
+from acquisition.datafile.amend import amend_again, changes
+from acquisition.datafile.camera import is_stack, spoiled
+from acquisition.datafile.disk import named, read_only, revised, waiting
 from acquisition.datafile.finish import complete
 from acquisition.datafile.records import DataFileError
 from acquisition.inplace import put_in_place
@@ -33,9 +35,10 @@ class Rescued:
 def rescue(path: Path) -> Rescued:
     """Make a killed writer's file plainly openable, with status `recovered`; a finished file is left alone.
 
-    A finished record that waits beside it, because somebody had the file open, takes its place.  Else the work is done
-    on a copy that takes the file's place at the end.  Sums and spectra are made of the passes that were settled;
-    the torn one stays as rows and events.  Nobody may be writing the file.  Raises DataFileError; it is then as it was.
+    A finished record that waits beside it, because somebody had the file open, takes its place; changes that wait to be
+    put into it are.  Else the work is done on a copy that takes the file's place at the end.  Sums and spectra are made
+    of the passes that were settled; the torn one stays as rows and events.  Nobody may be writing the file.
+    Raises DataFileError; it is then as it was.
     """
     if waiting(path).exists():
         try:
@@ -45,17 +48,21 @@ def rescue(path: Path) -> Rescued:
                 f"is held open by somebody: {failure}", where=path, way_out="Close what shows it, then rescue it again."
             ) from failure
         read_only(path)
+    if changes(path).exists():
+        with named(path, "put the changes into the record"):
+            amend_again(path)
+        read_only(path)
     finished = _finished(path)
     if finished:
         return Rescued(finished, 0, {}, None)
     unreadable: dict[str, int] = {}
     aside = path.with_name(path.name + ".killed")
     sound = 0
-    with _as_far_as_it_goes(path), reworked(path, doing="rescue the record") as file:
+    with _as_far_as_it_goes(path), revised(path, doing="rescue the record") as file:
         if "entry/passes/table" not in file:
             raise DataFileError("was not begun", where=path, way_out="Nothing was measured yet: delete it.")
         for data in _arrays(file):
-            read, lost = _read_through(data)
+            read, lost = spoiled(data) if is_stack(data) else _read_through(data)
             sound += read
             if lost:
                 unreadable[data.name] = data.attrs["unreadable_chunks"] = lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -88,16 +88,17 @@ def plot(
     dtype: str,
     chunks: tuple[int, ...],
     shows: str,
+    storage: Mapping[str, Any] = PAYLOAD,
 ) -> h5py.Dataset:
     """Make an NXdata with an empty signal of the axes' sizes, and return the signal.
 
     shows: "image" or "spectrum", what the last axes are; on the group for RosettaSciIO, on the signal for silx, h5web.
-    Counts have no unit: the definition says NX_UNITLESS.
+    Counts have no unit: the definition says NX_UNITLESS.  storage: filters, and the value of what was never written.
     """
     made = group(parent, name, "NXdata")
     field(made, "title", title)
     shape = tuple(axis.values.size for axis in axes)
-    data = made.create_dataset(signal, shape=shape, dtype=dtype, chunks=chunks, **PAYLOAD)
+    data = made.create_dataset(signal, shape=shape, dtype=dtype, chunks=chunks, **storage)
     data.attrs["long_name"] = signal_title
     data.attrs["interpretation"] = made.attrs["interpretation"] = shows
     made.attrs["signal"] = signal

@@ -11,8 +11,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.datafile.disk import guarded, read_only, reworked, waiting
+from acquisition.datafile.camera import Form, add_frame_table, add_stacks
+from acquisition.datafile.disk import guarded, read_only, revised, waiting
 from acquisition.datafile.finish import Derived, complete
+from acquisition.datafile.frames import FrameWriter
 from acquisition.datafile.hyperspy import overlay, spectrum_metadata
 from acquisition.datafile.nexus import (
     EVENTS,
@@ -35,7 +37,7 @@ from drivers.ticket import Frame
 class DataFile:
     """One NeXus file, under its final name from the start; a context manager, which leaves it closed, finished or not.
 
-    Order: create, image/events, start, then write/append, pass_done, temperature, and at last finish.
+    Order: create, image/events/frames, start, then write/append, pass_done, temperature, and at last finish.
     """
 
     def __init__(self, path: Path, about: About, file: h5py.File) -> None:
@@ -43,6 +45,7 @@ class DataFile:
         self.about = about
         self._file = file
         self._images: dict[str, ImageWriter] = {}
+        self._frames: dict[str, FrameWriter] = {}
         self._events: EventWriter | None = None
         self._derived: list[Derived] = []
         self._passes: h5py.Dataset = file["entry/passes/table"]
@@ -118,6 +121,29 @@ class DataFile:
             self._events = EventWriter(self.path, room, passes, frame.count, channels)
         return self._events
 
+    def frames(
+        self,
+        name: str,
+        *,
+        title: str,
+        frame: Frame,
+        requested: Frame,
+        passes: int,
+        form: Form,
+        detector: str = "camera",
+    ) -> FrameWriter:
+        """Make room for a camera's frames, one a pixel of the scan: (rows, columns) times those of a frame.
+
+        form: how the camera is set to deliver; a frame in another is refused.  For passes > 1 they come first.
+        """
+        self._still_open_to("frames", name)
+        with guarded(self._file, self.path, f"make room for {name}"):
+            event = add_event(self._file, self.about, detector, frame, requested)
+            stacks = add_stacks(event, name, title=title, detector=detector, frame=frame, passes=passes, form=form)
+            table = add_frame_table(event, name, frame, passes, form)
+            self._frames[name] = FrameWriter(self.path, stacks, table, frame, form)
+        return self._frames[name]
+
     def start(self) -> None:
         """Everything exists: from here on others may read along, and a crash costs at most the row under way."""
         with guarded(self._file, self.path, "start live writing"):
@@ -189,15 +215,15 @@ class DataFile:
     def finish(self, *, status: Literal["complete", "aborted"], ended: datetime, results: Mapping[str, Any]) -> None:
         """Close, add what follows from the measurement (cube, sums, overlay, dose, checksums), make it read-only.
 
-        Done on a copy in memory that takes the file's place at the end: a crash or a full disk loses nothing.  When
-        somebody has the file open who does not let go of it (on Windows), the copy waits beside it for `rescue`.
+        All of it or nothing: a crash or a full disk loses nothing.  When somebody has the file open who does not let go
+        of it (on Windows), the finished one waits beside it for `rescue`.
         Raises DataFileError.
         """
         if not self._file:
             raise DataFileError("is closed already", where=self.path, way_out="Let `rescue` finish the file.")
         self._settle()
         self.close()
-        with reworked(self.path, doing="finish the record", meanwhile=waiting(self.path)) as file:
+        with revised(self.path, doing="finish the record", meanwhile=waiting(self.path)) as file:
             complete(file, status=status, ended=ended, results=dict(results), derived=self._derived)
         if not waiting(self.path).exists():
             read_only(self.path)
@@ -217,6 +243,8 @@ class DataFile:
     def _settle(self) -> None:
         for image in self._images.values():
             image.settle()
+        for frames in self._frames.values():
+            frames.settle()
         if self._events is not None:
             self._events.settle()
 
@@ -225,5 +253,5 @@ class DataFile:
             raise DataFileError(
                 f"{kind} {name!r} came after start or close", where=self.path, way_out="Make everything before start."
             )
-        if name in self._images or (name == "eds" and self._events is not None):
+        if name in {**self._images, **self._frames} or (name == "eds" and self._events is not None):
             raise DataFileError(f"{kind} {name!r} is there already", where=self.path, way_out="Give it another name.")
