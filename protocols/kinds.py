@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drivers import cryostat, eds, scan
+from drivers import camera, column, cryostat, eds, needle, scan, stage
+from drivers.camera import Camera
+from drivers.column import Column
 from drivers.cryostat import Cryostat
 from drivers.eds import Eds
 from drivers.kind import Kind
+from drivers.needle import Needle
 from drivers.scan import Scan
+from drivers.stage import Stage
+from simulators.camera_server import CameraServer
+from simulators.column_server import ColumnServer
 from simulators.cryostat_server import CryostatServer
 from simulators.eds_server import EdsServer
+from simulators.needle_server import NeedleServer
 from simulators.scan_server import ScanServer
+from simulators.stage_server import StageServer
 
 KINDS: dict[str, Kind] = {
-    "lakeshore": Kind(Cryostat, cryostat.ranges, CryostatServer),
-    "open-beam-interface": Kind(Scan, scan.ranges, ScanServer, outputs=("unblanked",)),
+    "lakeshore": Kind(
+        Cryostat, cryostat.ranges, CryostatServer, served=lambda world: CryostatServer(world, spacing=0.0)
+    ),
+    "open-beam-interface": Kind(Scan, scan.ranges, ScanServer, outputs=("unblanked", "pixel_clock")),
     "amptek-dp5": Kind(Eds, eds.ranges, EdsServer, port="udp", input="sync"),
+    "pi-gcs2": Kind(Stage, stage.ranges, StageServer),
+    "kleindiek-nanocontrol": Kind(Needle, needle.ranges, NeedleServer, port="serial"),
+    "temscript": Kind(Column, column.ranges, ColumnServer, port="http", optics=("beam_energy",)),
+    "dectris-simplon": Kind(Camera, camera.ranges, CameraServer, port="http", stream=True, input="gate"),
 }
 
 

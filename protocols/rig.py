@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from acquisition.engine import Attempt
+from drivers.camera import Camera
 from drivers.clock import Clock
+from drivers.column import Column
 from drivers.cryostat import Cryostat
 from drivers.eds import Eds
 from drivers.errors import RigError
@@ -20,6 +23,7 @@ from drivers.kind import Device, Kind
 from drivers.links import AbortFlag, HttpAddress, HttpLink, Link, MemoryLink, MessageLink, Wait, ZmqLink, parse_address
 from drivers.links.address import open_link
 from drivers.links.messages import MemoryMessages
+from drivers.needle import Needle
 from drivers.rigfile import Calibration, DeviceEntry, RigFile
 from drivers.scan import Scan
 from physics.units import show
@@ -63,14 +67,55 @@ class Rig:
         """The X-ray pulse processor."""
         return self._device("eds", Eds)
 
+    @property
+    def camera(self) -> Camera:
+        """The pixelated detector in the far field."""
+        return self._device("camera", Camera)
+
+    @property
+    def column(self) -> Column:
+        """The column, its blanker and its goniometer."""
+        return self._device("column", Column)
+
+    @property
+    def needle(self) -> Needle:
+        """The lift-out needle."""
+        return self._device("needle", Needle)
+
     def status(self) -> dict[str, dict[str, Any]]:
         """What every device says of itself, for the record."""
         return {name: dict(device.status()) for name, device in self.devices.items()}
 
     def blank(self) -> None:
-        """Close the beam now; raises what the scan raises."""
-        if "scan" in self.devices:
+        """Close the beam now; the column closes it where the scan does not. Raises what the scan raises."""
+        if "scan" not in self.devices:
+            return
+        try:
             self.scan.make_safe()
+        except RigError as error:
+            if "column" in self.devices:
+                self.column.make_safe()
+                error.add_note("the column's blanker closed instead")
+            raise
+
+    def hand_beam_to_scan(self) -> None:
+        """Let go of the column's blanker where the scan box holds the beam; raises what the column raises."""
+        if {"scan", "column"} <= set(self.devices):
+            self.column.release()
+
+    def column_blanked(self) -> str:
+        """What there is to say while the column's own blanker is closed; "" while it is not, or there is no column."""
+        return "it reads blanked" if "column" in self.devices and self.column.blanked() else ""
+
+    def scan_open(self) -> str:
+        """What there is to say while the scan box is not known to hold the beam."""
+        if "scan" not in self.devices:
+            return "the rig has none"
+        return "" if self.scan.status()["blanked"] else "it has not said so"
+
+    def needle_in(self) -> str:
+        """What there is to say while the needle is not known to be parked; "" while it is, or there is none."""
+        return "it is not known to be parked" if "needle" in self.devices and self.needle.inserted() else ""
 
     def make_safe(self) -> list[Attempt]:
         """Blank, stop, heater off, on every device, whatever happened before; never raises, says what was tried."""
@@ -85,7 +130,10 @@ class Rig:
         return tried
 
     def close(self) -> None:
-        """Close every link, the beam's last: a scan box that loses its line lets go of the blanker."""
+        """Blank the column, then close every link, the beam's last: a scan box without a line lets go of it."""
+        if "column" in self.devices:
+            with suppress(RigError), self.abort.ignored():  # a line that is gone cannot be asked
+                self.column.blank()
         for link in reversed(self.links):
             link.close()
         if self.lock is not None:
@@ -136,9 +184,9 @@ def open_rig(
         RigState.LATCHED: lambda: "latched" if latched() else "",
         RigState.CURRENT_STALE: lambda: opened.stale(calibrations.beam_current),
         RigState.SCALE_STALE: lambda: opened.stale(calibrations.scan_scale),
-        RigState.NEEDLE_IN: lambda: "",
-        RigState.SCAN_OPEN: lambda: "" if opened.scan.status()["blanked"] else "it did not say that it holds the beam",
-        RigState.COLUMN_BLANKED: lambda: "",
+        RigState.NEEDLE_IN: lambda: opened.needle_in(),
+        RigState.SCAN_OPEN: lambda: opened.scan_open(),
+        RigState.COLUMN_BLANKED: lambda: opened.column_blanked(),
     }
     roles = {stage: f"sample_stage@{station}" for station, stage in rig.model.sample_stage.items()}
     interlocks = Interlocks(states, roles=roles)
@@ -156,6 +204,7 @@ def open_rig(
         lines = _Lines(opened, simulated_boxes(rig, world) if world is not None else {})
         for name in _beam_first(rig):
             _open_device(rig, name, rig.model.devices[name], opened, lines, between_transactions)
+        opened.hand_beam_to_scan()
     except BaseException:
         opened.make_safe()
         opened.close()
@@ -202,11 +251,15 @@ def make_world(rig: RigText, clock: Clock, seed: int, sample: Path | None) -> Wo
     )
 
 
-def simulated_boxes(rig: RigText, world: World) -> dict[str, Any]:
-    """The simulated box behind each link of a simulated rig, by the link's text; devices on one link share one."""
+def simulated_boxes(rig: RigText, world: World, *, served: bool = False) -> dict[str, Any]:
+    """The simulated box behind each link of a simulated rig, by the link's text; devices on one link share one.
+
+    served: as they are behind real ports.
+    """
     boxes: dict[str, Any] = {}
     for name, entry in rig.model.devices.items():
-        server = rig.kind(name).server
+        kind = rig.kind(name)
+        server = (served and kind.served) or kind.server
         if entry.link not in boxes and server is not None:
             boxes[entry.link] = server(world)
     return boxes
@@ -257,6 +310,7 @@ def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines
     if kind.input:
         [wire] = rig.wires_to(f"{name}.{kind.input}")
         more[f"{kind.input}_latency"] = wire.latency
+    more |= {number: getattr(rig.model.optics, number) for number in kind.optics}
     settings = rig.settings(name, kind.driver.Settings)
     guard = opened.interlocks.guard
     device = kind.driver(link, settings, limits=rig.limits(name), guard=guard, wait=wait, name=name, **more)
@@ -268,5 +322,9 @@ def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines
 
 
 def _beam_first(rig: RigText) -> list[str]:
-    """The devices, those first that hold the beam blanked: until they are opened it may be on."""
-    return sorted(rig.model.devices, key=lambda name: rig.kind(name).driver is not Scan)
+    """The devices, those first that hold the beam blanked, the column before the scan box.
+
+    Until one of them is opened the beam may be on, and a line that a scan box gains makes it let go of its blanker.
+    """
+    order = {Column: 0, Scan: 1}
+    return sorted(rig.model.devices, key=lambda name: order.get(rig.kind(name).driver, 2))

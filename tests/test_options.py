@@ -11,8 +11,11 @@ from house import Source, name_of, ours, sources
 
 from protocols.kinds import KINDS
 
-LOOKS = frozenset({"status", "temperature", "temperatures", "heater", "set_point", "spectrum", "read", "finished"})
-SUMS = frozenset({"energies", "dead_fraction", "commanded", "gain", "electrons"})
+LOOKS = frozenset(
+    ["status", "temperature", "temperatures", "heater", "set_point", "spectrum", "read", "finished"]
+    + ["beam_energy", "blanked", "pose", "screen_current", "position", "uncertainty", "inserted"]
+)
+SUMS = frozenset({"energies", "dead_fraction", "commanded", "gain", "electrons", "angles"})
 READS = LOOKS | SUMS  # they leave the instrument as it was; whatever is not named here counts as an action
 MOST_ACTIONS = 8
 UNREAD = {

@@ -120,7 +120,7 @@ def test_without_a_blank_channel_one_is_told_last_that_the_blanker_is_let_go(
 
 
 def test_with_a_blank_channel_or_a_simulated_beam_there_is_no_such_word(reached: list[str]) -> None:
-    for rig in (read_rig(REAL + VALVE, "my.yaml"), load_rig("bench")):
+    for rig in (read_rig(REAL + VALVE, "my.yaml"), read_rig(SHIPPED, "simulated.yaml")):
         well, said = said_of(rig, only_safe=True)
         assert well
         assert said.splitlines() == ["scan: safe", "cryostat: safe", "eds: safe"]

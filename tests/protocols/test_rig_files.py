@@ -16,8 +16,9 @@ from drivers.ticket import Frame
 from protocols.rig import Rig, open_rig
 from protocols.rigtext import RigFileError, RigText, load_rig, read_rig, shipped_rigs
 from tests.drivers.scan_bench import Office
+from tests.protocols.small_rig import small
 
-SHIPPED = load_rig("bench").text
+SHIPPED = small()
 DATES = "taken: at opening"
 MEASURED = f"taken: {VirtualClock().utc().isoformat()}"  # a real rig's numbers, as fresh as can be
 
@@ -155,7 +156,7 @@ def test_a_sample_that_is_not_there_is_refused_on_its_line() -> None:
 @pytest.mark.parametrize("name", shipped_rigs())
 def test_a_rig_opens_blanked_with_every_device(name: str) -> None:
     rig = opened(load_rig(name))
-    assert set(rig.devices) == {"scan", "cryostat", "eds"}
+    assert set(rig.devices) == set(rig.file.devices)
     assert rig.scan.status()["blanked"] is True
     rig.close()
     assert all(link.closed for link in rig.links)
@@ -163,12 +164,49 @@ def test_a_rig_opens_blanked_with_every_device(name: str) -> None:
 
 def test_what_holds_the_beam_is_opened_first_and_closed_last() -> None:
     rig = opened(load_rig("bench"))
-    assert SHIPPED.index("cryostat:\n") < SHIPPED.index("scan:\n")  # however the file lists them
-    assert rig.links[0].name == "scan"
-    assert next(iter(rig.devices)) == "scan"
+    assert next(iter(rig.file.devices)) == "cryostat"  # however the file lists them
+    assert [link.name for link in rig.links[:2]] == list(rig.devices)[:2] == ["column", "scan"]
 
 
-@pytest.mark.parametrize("silent", ["scan", "cryostat", "eds"])
+def test_the_column_holds_the_beam_until_the_scan_does_and_again_before_the_scan_lets_go() -> None:
+    rig = opened(load_rig("bench"))
+    assert rig.world is not None
+    assert rig.scan.status()["blanked"] is True
+    assert not rig.column.blanked()  # handed over: the scan box holds the beam
+    rig.clock.sleep(10.0)
+    rig.close()
+    rig.clock.sleep(10.0)
+    rig.world.catch_up()
+    assert rig.world.truth.fluence().map.sum() == 0.0
+    lone = opened(read_rig(SHIPPED, "my.yaml"))  # without a column the box lets go of its pins, and the beam is on
+    assert lone.world is not None
+    lone.close()
+    lone.clock.sleep(10.0)
+    lone.world.catch_up()
+    assert lone.world.truth.fluence().map.sum() > 0.0
+
+
+def test_a_blanked_column_keeps_the_scan_from_starting_and_an_open_scan_the_column_from_letting_go() -> None:
+    rig = opened(load_rig("bench"))
+    rig.column.blank()
+    with pytest.raises(InterlockError, match="scan: start refused: the column's own blanker is closed"):
+        rig.interlocks.guard("scan.start")
+    rig.hand_beam_to_scan()
+    rig.interlocks.guard("scan.start")
+    rig.devices["scan"] = opened(read_rig(SHIPPED, "other.yaml")).scan
+    rig.scan.close()
+    with pytest.raises(InterlockError, match="column: release refused: the column's blanker is let go of only"):
+        rig.hand_beam_to_scan()
+
+
+def test_a_needle_that_nobody_knows_to_be_parked_keeps_the_stage_still_that_carries_the_sample() -> None:
+    rig = opened(read_rig(load_rig("bench").text.replace("{stem: column}", "{stem: column, fibsem: stage}"), "my.yaml"))
+    with pytest.raises(InterlockError, match=r"stage: reference refused: the needle stands at the sample"):
+        rig.interlocks.guard("stage.reference")
+    opened(load_rig("bench")).interlocks.guard("stage.reference")
+
+
+@pytest.mark.parametrize("silent", ["scan", "cryostat", "eds", "column", "camera", "stage", "needle"])
 def test_a_rig_opens_completely_or_not_at_all(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, made = composition.MemoryLink, []
 

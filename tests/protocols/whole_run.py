@@ -22,9 +22,10 @@ from protocols.bench import Bench, Progress
 from protocols.books import look
 from protocols.job import Job
 from protocols.recipe import load_recipe
-from protocols.rigtext import load_rig, read_rig
+from protocols.rigtext import read_rig
 from protocols.runner import Watching, begin, carry_out
 from simulators.world import World
+from tests.protocols.small_rig import small
 
 INTERPHASE = 76e-9  # m, of the shipped sample; the ledger counts from its middle, the world from its lithium side
 SAMPLE = "wafer-7/lamella-2"
@@ -45,8 +46,8 @@ def recipe_text(steps: str = COOL + IMAGE + MAP, *, limit: str = "1000 e/A^2") -
 
 
 def rig_text(name: str = "bench-exact", ceiling: str = "300 K") -> str:
-    """A shipped rig for a sample that may be as warm as `ceiling`."""
-    return load_rig(name).text.replace("sample_ceiling: 133 K", f"sample_ceiling: {ceiling}")
+    """A shipped rig, with what an electron-side recipe needs of it, for a sample that may be as warm as `ceiling`."""
+    return small(name).replace("sample_ceiling: 133 K", f"sample_ceiling: {ceiling}")
 
 
 def make_job(
