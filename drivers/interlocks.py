@@ -42,7 +42,6 @@ RULES: tuple[Rule, ...] = (
         RigState.LATCHED,
         (
             "scan.start",
-            "column.release",
             "column.acquire",
             "beams.acquire",
             "milling.run",

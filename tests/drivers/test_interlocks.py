@@ -37,7 +37,7 @@ ROLES = {"chamber_stage": "sample_stage@fibsem", "column": "sample_stage@stem"}
 BEAMS = {"scan.start", "column.acquire", "beams.acquire", "milling.run"}
 MOVES = {"column.move_to", "stage.move_to", "stage.reference", "chamber_stage.move_to", "needle.move_by"}
 FORBIDDEN = {
-    RigState.LATCHED: BEAMS | MOVES | {"column.release", "cryostat.set_temperature"},
+    RigState.LATCHED: BEAMS | MOVES | {"cryostat.set_temperature"},
     RigState.CURRENT_STALE: {"scan.start"},
     RigState.SCALE_STALE: {"scan.start"},
     RigState.NEEDLE_IN: {"chamber_stage.move_to"},
