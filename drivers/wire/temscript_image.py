@@ -80,8 +80,8 @@ def unpacked(said: Any, pixels: tuple[int, int]) -> Image:
     if not isinstance(said, dict):
         raise WireError("no fields came where an array is due")
     width, height = said.get("width"), said.get("height")
-    whole = type(width) is int and type(height) is int
-    if not whole or (width, height) != pixels or not 1 <= min(pixels) <= max(pixels) <= LARGEST_SIDE:
+    counts = type(width) is int and type(height) is int
+    if not counts or (width, height) != pixels or not 1 <= min(pixels) <= max(pixels) <= LARGEST_SIDE:
         raise WireError(f"an image of {width!r:.20} x {height!r:.20} pixels came instead of {pixels[0]} x {pixels[1]}")
     kind, end, data = said.get("type"), said.get("endianness"), said.get("data")
     if kind not in TYPES or end not in tuple(ENDS) or said.get("encoding") != "BASE64" or not isinstance(data, str):
@@ -96,10 +96,10 @@ def unpacked(said: Any, pixels: tuple[int, int]) -> Image:
         raise WireError(f"an image came that is no base64 ({error})") from None
     if len(whole) != size:
         raise WireError(f"an image of {len(whole)} bytes came; {size} are due")
-    values = np.frombuffer(whole, dtype).reshape(pixels[1], pixels[0])
+    values: Image = np.frombuffer(whole, dtype).reshape(pixels[1], pixels[0])
     if not np.all(np.isfinite(values)):
         raise WireError("an image came with values that are no numbers")
-    return values.astype(dtype.newbyteorder("="))
+    return np.asarray(values, dtype.newbyteorder("=")).copy()
 
 
 def _base64_size(size: int) -> int:
