@@ -121,6 +121,20 @@ def test_two_readings_that_differ_are_asked_for_again_and_then_refused() -> None
         stage.position()
 
 
+def test_an_answer_that_comes_again_is_not_the_next_answer() -> None:
+    again: list[Line] = [("~", b"0.2"), *POSITION[1:]]
+    later: list[Line] = [
+        (">", b"POS? 1 3 5 2 4\nPOS? 1 3 5 4 2\n"),
+        ("~", b"0.3"),
+        ("<", b"1=0.5000 \n3=0.0200 \n5=-0.0010 \n2=-0.0500 \n4=9.0000\n"),
+        ("<", b"1=0.5000 \n3=0.0200 \n5=-0.0010 \n4=9.0000 \n2=-0.0500\n"),
+    ]
+    stage, box = opened(*POSITION, *again, *later, *WHO, later[0], *later[2:])
+    assert stage.position().x == pytest.approx(1e-5)
+    assert stage.position().x == pytest.approx(5e-4)
+    box.finish()
+
+
 def test_a_move_is_said_once_read_back_and_waited_for() -> None:
     stage, box = opened(*READY, *MOVE, *MOVING, *HELD)
     stage.move_to(TARGET)

@@ -8,12 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.clock import VirtualClock
+from drivers.clock import RealClock, VirtualClock
 from drivers.errors import Aborted, DeviceError, InterlockError, LinkTimeout, Refused
-from drivers.links import MemoryLink
+from drivers.links import MemoryLink, TcpLink
 from drivers.pose import AXES, Pose
 from drivers.stage import StageSettings
-from tests.drivers.stage_bench import ORIGIN, SETTINGS, THERE, StageBench, a_driver, a_server, apart, stage_bench
+from simulators.serve import Port, serve
+from tests.drivers.stage_bench import (
+    ORIGIN,
+    SETTINGS,
+    THERE,
+    StageBench,
+    StageWorld,
+    a_driver,
+    a_server,
+    apart,
+    stage_bench,
+)
 
 
 @pytest.fixture
@@ -201,6 +212,18 @@ def test_the_stage_is_made_safe_even_when_an_abort_is_due(bench: StageBench) -> 
     with pytest.raises(Aborted):
         bench.stage.stop()
     bench.stage.make_safe()
+
+
+def test_the_same_driver_moves_a_stage_behind_a_port() -> None:
+    clock = RealClock(speed=50.0)
+    world = StageWorld(clock)
+    with serve(clock, {"stage": Port(a_server(world))}) as addresses:
+        stage = a_driver(TcpLink("stage", "127.0.0.1", int(addresses["stage"].rpartition(":")[2]), clock))
+        stage.open()
+        stage.reference()
+        stage.move_to(THERE)
+        assert apart(stage.position(), THERE) < (3e-7, 3e-5)
+        stage.close()
 
 
 @settings(max_examples=15, deadline=None)
