@@ -55,7 +55,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         RigState.CURRENT_STALE,
-        ("scan.start",),
+        ("scan.start", "column.acquire"),
         "the calibration of the beam current does not hold now, so no dose could be counted",
         "Measure the current and write it, with its date, into the rig file.",
     ),

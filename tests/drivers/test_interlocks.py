@@ -38,7 +38,7 @@ BEAMS = {"scan.start", "column.acquire", "beams.acquire", "milling.run"}
 MOVES = {"column.move_to", "stage.move_to", "stage.reference", "chamber_stage.move_to", "needle.move_by"}
 FORBIDDEN = {
     RigState.LATCHED: BEAMS | MOVES | {"cryostat.set_temperature"},
-    RigState.CURRENT_STALE: {"scan.start"},
+    RigState.CURRENT_STALE: {"scan.start", "column.acquire"},
     RigState.SCALE_STALE: {"scan.start"},
     RigState.NEEDLE_IN: {"chamber_stage.move_to"},
     RigState.SCAN_OPEN: {"column.release"},
