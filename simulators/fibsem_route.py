@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from drivers.clock import Clock
 from drivers.wire.fibsem import Call
 from simulators.chamber import Chamber
 from simulators.chamber_milling import Milling
-from simulators.world import World
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -40,11 +40,26 @@ def route(call: Call[A, T], answer: Callable[[A], T | After[T]]) -> Route:
     return Route(call, answer)
 
 
+class ChamberWorld(Protocol):
+    """What this server needs of the world."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def chamber(self) -> Chamber: ...
+
+    @property
+    def processes(self) -> list[Callable[[float], None]]: ...
+
+    def catch_up(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Instrument:
     """What stands behind the server."""
 
-    world: World
+    world: ChamberWorld
     milling: Milling
 
     @property

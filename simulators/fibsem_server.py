@@ -23,10 +23,9 @@ from simulators.chamber_milling import Milling
 from simulators.constants import constants
 from simulators.fibsem_beams import BeamsApi
 from simulators.fibsem_milling import MillingApi
-from simulators.fibsem_route import After, Instrument, Route, Trouble, route
+from simulators.fibsem_route import After, ChamberWorld, Instrument, Route, Trouble, route
 from simulators.fibsem_stage import PRE_TILT, ROTATION_180, ROTATION_REFERENCE, StageApi
 from simulators.http_box import Later
-from simulators.world import World
 
 NAME = "SimulatedMicroscope"
 VERSION = "0.5.3"  # of fibsem, whose API this is
@@ -35,7 +34,7 @@ VERSION = "0.5.3"  # of fibsem, whose API this is
 class FibsemServer:
     """An `HttpBox`: one instrument, whoever is connected to it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ChamberWorld) -> None:
         milling = Milling(world.chamber, world.clock)
         world.processes.append(milling.advance)
         self._world, self._instrument = world, Instrument(world, milling)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,10 +41,10 @@ class Metadata(Open):
     pixel_size: Point
     microscope_state: State
     version: str | None = None
-    user: Any = None
-    experiment: Any = None
-    system_info: Any = None
-    hardware_geometry: Any = None
+    user: dict[str, Any] | None = field(default_factory=dict)
+    experiment: dict[str, Any] | None = field(default_factory=dict)
+    system_info: dict[str, Any] | None = field(default_factory=dict)
+    hardware_geometry: dict[str, Any] | None = field(default_factory=dict)
 
 
 class Tiff(NamedTuple):
