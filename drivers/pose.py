@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 
 
@@ -19,10 +18,6 @@ class Pose:
     def axes(self) -> dict[str, float]:
         """The five values by the name of their axis."""
         return asdict(self)
-
-    def finite(self) -> bool:
-        """True when every value is a number that a stage could have."""
-        return all(math.isfinite(value) for value in self.axes().values())
 
 
 AXES: tuple[str, ...] = tuple(field.name for field in fields(Pose))
