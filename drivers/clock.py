@@ -47,7 +47,7 @@ class RealClock:
     def __init__(self, speed: float = 1.0, started: datetime | None = None) -> None:
         """started: the date from which seconds are counted, for a run that is gone on with; now where left out.
 
-        The time between is counted as it passed.
+        The time between is counted as it passed for the boxes.
         """
         if not 0.0 < speed < 1e6:
             raise ValueError(f"clock speed {speed} must lie between 0 and 1e6")
@@ -56,7 +56,7 @@ class RealClock:
         self._zero = time.perf_counter()
         today = datetime.now(UTC)
         self._started = started or today
-        self._before = max((today - self._started).total_seconds(), 0.0)
+        self._before = max((today - self._started).total_seconds(), 0.0) * speed
 
     def now(self) -> float:
         return self._before + (time.perf_counter() - self._zero) * self.speed

@@ -109,6 +109,12 @@ class Simulation(Strict):
     hidden_errors: bool
 
 
+class Pace(Strict):
+    """How fast the rig's clock runs: 1 for instruments, more for simulated boxes that are served so (`serve --speed`)."""
+
+    speed: Annotated[float, Field(ge=0.01, le=1000.0)] = 1.0
+
+
 class RigFile(Strict):
     """A whole rig; it opens completely or not at all."""
 
@@ -123,11 +129,17 @@ class RigFile(Strict):
     wiring: tuple[Wire, ...] = ()
     blank_channel: str | None = None
     simulation: Simulation | None = None
+    clock: Pace = Pace()
 
     @property
     def simulated(self) -> bool:
         """True when every device stands behind a `sim:` link."""
         return all(entry.link.startswith("sim:") for entry in self.devices.values())
+
+    @property
+    def practice(self) -> bool:
+        """True when no instrument can be behind the links: they are `sim:`, or the clock runs as no instrument does."""
+        return self.simulated or self.clock.speed != 1.0
 
     @model_validator(mode="after")
     def _consistent(self) -> RigFile:
@@ -141,6 +153,8 @@ class RigFile(Strict):
             raise ValueError("a rig of sim: links needs `simulation: {sample: ..., hidden_errors: ...}`")
         if real and self.simulation is not None:
             raise Misplaced("`simulation` belongs to a rig whose links are all sim:", "simulation")
+        if not real and "clock" in self.model_fields_set:
+            raise Misplaced("the clock of a rig of sim: links moves as it is waited for and has no speed", "clock")
         for station, stage in self.sample_stage.items():
             if stage not in self.devices:
                 raise Misplaced(f'the rig has no device "{stage}"', "sample_stage", station)

@@ -285,7 +285,7 @@ class StepRun:
             sample=recipe.heading.sample,
             atom_types=recipe.heading.elements,
             sample_thickness=None,
-            simulated=rig.file.simulated,
+            simulated=rig.file.practice,
             recipe_name=recipe.heading.name,
             recipe_text=recipe.text,
             recipe_sha256=recipe.sha256,

@@ -17,7 +17,7 @@ from acquisition.datafile import DataFileError
 from acquisition.engine import RecipeDiverged, TornStep
 from acquisition.results import write_json
 from drivers.errors import Aborted, RigError
-from drivers.rigfile import RigFile, Simulation
+from drivers.rigfile import Pace, RigFile, Simulation
 from physics.units import UnitError
 from protocols.books import Preview, look
 from protocols.display import Display, duration
@@ -54,7 +54,7 @@ def check(job: Job, console: Console) -> Report:
     content: dict[str, Any] = {
         "schema": 1,
         "recipe": {"name": job.recipe.heading.name, "sha256": job.recipe.sha256},
-        "rig": {"name": job.rig.model.name, "simulated": job.rig.model.simulated},
+        "rig": {"name": job.rig.model.name, "simulated": job.rig.model.practice},
         **summary(*preview),
     }
     if not findings:
@@ -103,9 +103,13 @@ def simulated(rig: RigFile) -> RigFile:
         name: getattr(rig.calibrations, name).model_copy(update={"taken": "at opening"})
         for name in ("beam_current", "scan_scale")
     }
-    devices = {name: entry.model_copy(update={"link": f"sim:{name}"}) for name, entry in rig.devices.items()}
+    boxes: dict[str, str] = {}
+    for name, entry in rig.devices.items():
+        boxes.setdefault(entry.link, f"sim:{name}")  # devices on one link are one box
+    devices = {name: entry.model_copy(update={"link": boxes[entry.link]}) for name, entry in rig.devices.items()}
     calibrations = rig.calibrations.model_copy(update=fresh)
-    return rig.model_copy(update={"devices": devices, "calibrations": calibrations, "simulation": STAND_IN})
+    made = {"devices": devices, "calibrations": calibrations, "simulation": STAND_IN, "clock": Pace()}
+    return rig.model_copy(update=made)
 
 
 def _said_of(job: Job) -> str:

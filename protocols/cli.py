@@ -27,6 +27,7 @@ from protocols.recipe import RecipeError, describe_shipped, load_recipe
 from protocols.rig import see_sample
 from protocols.rigtext import RigFileError, RigText, load_rig, network_findings, unattended_findings
 from protocols.runner import begin, carry_out, is_latched, is_running, see_vacant
+from protocols.serving import SHORTEST_TOKEN, Wanted, is_outside, serve_rig
 from protocols.show import show_path
 
 DONE, FAILED, USAGE, ABORTED, TORN = 0, 1, 2, 3, 4
@@ -177,6 +178,30 @@ def safe(rig: RigName = "bench", debug: Debug = False) -> None:
     """Blank, stop, heater off; nothing else. Example: cryolift safe --rig my-rig.yaml"""
     with _plainly(debug):
         raise typer.Exit(DONE if examine(load_rig(rig), console, only_safe=True) else FAILED)
+
+
+@app.command()
+def serve(
+    rig: RigName = "bench",
+    sample: SampleFile = None,
+    seed: Seed = 1,
+    speed: Annotated[float, typer.Option(help="Rig seconds a real second.", min=0.01, max=1000.0)] = 1.0,
+    addresses: Annotated[Path | None, typer.Option(help="Write {device: address} there, as JSON.")] = None,
+    rig_file: Annotated[Path | None, typer.Option(help="Write the rig with these addresses there.")] = None,
+    host: Annotated[str | None, typer.Option(help="Reach HTTP boxes there from outside, too; needs --token.")] = None,
+    token: Annotated[str | None, typer.Option(help="What a request from outside must carry.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Simulated devices on real ports, until Ctrl-C. Example: cryolift serve --rig bench --speed 20"""
+    with _plainly(debug):
+        if host is not None and is_outside(host) and len(token or "") < SHORTEST_TOKEN:
+            raise typer.BadParameter(f"--host {host} needs a --token of {SHORTEST_TOKEN} characters or more")
+        if token is not None and (host is None or not is_outside(host)):
+            raise typer.BadParameter("--token belongs to a --host outside this computer")
+        if sample is not None:
+            see_sample(sample)
+        outside = host if host is not None and is_outside(host) else None
+        serve_rig(load_rig(rig), Wanted(seed, sample, speed, addresses, rig_file, outside, token), console)
 
 
 @app.command()

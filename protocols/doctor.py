@@ -32,7 +32,7 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False) -> bool:
         console.print(", ".join(f"{name} {version}" for name, version in versions().items()))
     for warning in network_findings(rig):
         console.print(f"warning: {warning}")
-    clock: Clock = VirtualClock() if rig.model.simulated else RealClock()
+    clock: Clock = VirtualClock() if rig.model.simulated else RealClock(rig.model.clock.speed)
     try:
         opened = open_rig(
             rig, clock=clock, abort=AbortFlag(), wait=clock.sleep, latched=lambda: False, seed=0, sample=None

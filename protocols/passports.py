@@ -18,13 +18,13 @@ LONGEST = 80  # characters of a sample's name in the name of its file
 
 
 def passport_path(rig: RigFile, sample: str, folder: Path) -> Path:
-    """The passport file of a sample: outlives the run on a real rig, stays in the run folder on a simulated one.
+    """The passport file of a sample: outlives the run on a real rig, in the run folder where no instrument can be.
 
     A part of the name's SHA-256 keeps samples apart whose names differ only in what a file name cannot hold.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", sample)[:LONGEST]
     mark = hashlib.sha256(sample.encode()).hexdigest()[:8]
-    return (folder if rig.simulated else user_data_path("cryolift") / "passports") / f"{name}-{mark}.passport.jsonl"
+    return (folder if rig.practice else user_data_path("cryolift") / "passports") / f"{name}-{mark}.passport.jsonl"
 
 
 @contextmanager

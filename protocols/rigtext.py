@@ -113,7 +113,7 @@ def shipped_rigs() -> list[str]:
 
 def unattended_findings(rig: RigText) -> list[str]:
     """What speaks against leaving this rig alone with a run, in words; nothing speaks against a simulated one."""
-    if rig.model.simulated or (rig.model.blank_channel or "").strip():
+    if rig.model.practice or (rig.model.blank_channel or "").strip():
         return []
     return ["declares no independent blank channel, so it may not run unattended (`blank_channel:`)."]
 

@@ -221,7 +221,7 @@ def _journal(job: Job) -> Iterator[Chain]:
                 recipe_sha256=job.recipe.sha256,
                 rig=job.rig.model.name,
                 rig_file=job.rig.name,
-                simulated=job.rig.model.simulated,
+                simulated=job.rig.model.practice,
                 sample=job.recipe.heading.sample,
                 seed=job.seed,
                 versions=versions(),
@@ -236,7 +236,7 @@ def _journal(job: Job) -> Iterator[Chain]:
 def _clock(rig: RigFile, entries: list[Entry]) -> Clock:
     begun = datetime.fromisoformat(_run_entry(entries)["begun"])
     last = max((e["t"] for e in entries if "t" in e), default=0.0)
-    return VirtualClock(begun, last) if rig.simulated else RealClock(started=begun)
+    return VirtualClock(begun, last) if rig.simulated else RealClock(rig.clock.speed, started=begun)
 
 
 def _run_entry(entries: Sequence[Entry]) -> Entry:

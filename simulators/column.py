@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 
 _STILL = 0.2e-9  # m the lamella may drift within one deposit
 _PARKED = 1.0  # s of a parked beam charged and shone on at a time
+_STANDING = 0.0, 0.0  # cell of a beam that scans nothing
 _SMEAR = 50e-9  # m that the goniometer may go under a parked beam within a piece
 _MOST_PIECES = 2000  # of one leg of its way, however long
 
@@ -133,7 +134,8 @@ class Column:
         if not self.lit:
             self._missed = (u, v, cell, dwell, start) if by == "box" else None
             return self.dark(len(u))
-        self._drift.light(start)
+        if cell != _STANDING:  # the lamella's frame begins with the first pixel that was scanned for somebody to see
+            self._drift.light(start)
         scan_x, scan_y = self._lamella.middle + (u - 0.5) * self._field, (v - 0.5) * self._field
         width = abs(cell[0]) * self._field, abs(cell[1]) * self._field
         counts, extra = np.empty(len(u)), np.zeros(len(u)) if by == "own" else self._fly_back(u, v, dwell, start)
@@ -152,7 +154,7 @@ class Column:
             speed, until = self._goniometer.steady(start)
             piece = min(until, end) - start
             pieces = max(int(np.ceil(piece / _PARKED)), min(int(np.ceil(speed * piece / _SMEAR)), _MOST_PIECES))
-            self.raster(np.full(pieces, u), np.full(pieces, v), (0.0, 0.0), piece / pieces, start, by=by)
+            self.raster(np.full(pieces, u), np.full(pieces, v), _STANDING, piece / pieces, start, by=by)
             start = min(until, end)
 
     def fraction(self, metres: float) -> float:

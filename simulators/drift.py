@@ -9,7 +9,7 @@ from simulators.sample import DriftOfTheHolder
 
 
 class Drift:
-    """Displacement of the lamella since the beam first hit it.
+    """Displacement of the lamella since the beam first scanned it.
 
     r(t) = r_inf + r_0 exp(-t / tau), rates of a Gatan 636 class holder (assumed values in the sample file).
     Nothing is known of the time before first light: the lamella frame begins there.
@@ -22,7 +22,7 @@ class Drift:
         self._first_light: float | None = None
 
     def light(self, time: float) -> None:
-        """The beam is on at a clock time; the first such time is the zero of the drift."""
+        """The beam scans at a clock time; the first such time is the zero of the drift: the sample was seen there."""
         if self._first_light is None:
             self._first_light = time
 

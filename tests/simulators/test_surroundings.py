@@ -161,10 +161,12 @@ def test_drift_settles_to_1_5_nm_a_minute() -> None:  # Gatan 636 class, physics
     assert np.hypot(x, y) * 1e9 == pytest.approx([0.0, 90.0 + 60.0 * (1 - np.exp(-4.0))])
 
 
-def test_drift_counts_from_first_light() -> None:
-    world = make_world()
+def test_drift_counts_from_the_first_pixel_that_is_scanned_and_not_from_a_beam_left_standing() -> None:
+    world, middle = make_world(), np.array([0.5])
+    world.column.park(0.0, 0.0, 0.0, 0.001)
+    assert world.truth.drift(2 * HOUR) == (0.0, 0.0)
     world.clock.sleep(2 * HOUR)
-    world.column.park(0.5, 0.5, 2 * HOUR, 0.001)
+    world.column.raster(middle, middle, (1e-4, 1e-4), 0.001, 2 * HOUR)
     assert world.truth.drift(2 * HOUR) == (0.0, 0.0)
     assert np.hypot(*world.truth.drift(2 * HOUR + 60.0)) > 1e-9
 
