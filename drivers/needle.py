@@ -59,15 +59,14 @@ class _Account:
         tip = replace(self.tip, **{axis: getattr(self.tip, axis) + steps * length})
         counters = list(self.counters)
         counters[wire.CHANNELS.index(entry.channel)] += steps
-        way = abs(steps) * length
-        if isinstance(entry, RotarySteps):  # whatever the angle, the tip stays on a circle about the axis
-            drifted, scattered = self.drifted + entry.runout * way, self.scattered
+        way, single = abs(steps) * length, entry.scatter * length
+        if isinstance(entry, RotarySteps):  # the tip goes round on a circle about the axis, further than is thought
+            drifted, single = entry.runout * way * (1.0 + entry.uncertainty), entry.runout * single
         else:
-            drifted = self.drifted + entry.uncertainty * way
-            square = self.scattered.get(axis, 0.0) + abs(steps) * (entry.scatter * length) ** 2
-            scattered = self.scattered | {axis: square}
+            drifted = entry.uncertainty * way
+        scattered = self.scattered | {axis: self.scattered.get(axis, 0.0) + abs(steps) * single**2}
         a, b, c, d = counters
-        return _Account(tip, (a, b, c, d), self.seen, drifted, scattered)
+        return _Account(tip, (a, b, c, d), self.seen, self.drifted + drifted, scattered)
 
 
 class Needle:

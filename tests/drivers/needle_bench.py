@@ -17,7 +17,7 @@ from simulators.manipulator import Manipulator
 from simulators.needle_server import NeedleServer
 from simulators.world import World
 
-CALIBRATED = {"uncertainty": "15 %", "scatter": "25 %", "taken": "at opening", "valid_for": "720 h"}
+CALIBRATED = {"uncertainty": "10 %", "scatter": "20 %", "taken": "at opening", "valid_for": "720 h"}
 SETTINGS = NeedleSettings.model_validate(
     {
         "axes": {
@@ -28,7 +28,7 @@ SETTINGS = NeedleSettings.model_validate(
                 "channel": "D",
                 "forward": "0.0206 deg",
                 "back": "0.0195 deg",
-                "runout": "500 nm",
+                "runout": "300 nm",
                 **CALIBRATED,
             },
         },
