@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import h5py
 
@@ -19,6 +20,7 @@ from acquisition.datafile.tags import LIBVER
 from acquisition.inplace import put_in_place
 
 IN_MEMORY = 1 << 26  # bytes of a file that may be finished as a copy in memory
+_ANY_LENGTH = 1 << 42  # bytes, none of which is there
 _ERRNO = re.compile(r"errno = (\d+)")
 _WAY_OUT = (
     "What was flushed before is kept. Free space on the disk, or close what holds the file, "
@@ -41,17 +43,32 @@ def guarded(file: h5py.File, path: Path, doing: str) -> Iterator[None]:
 def let_go(file: h5py.File) -> None:
     """Close a file whose disk failed, without another byte reaching it.
 
-    After a failed write HDF5 cannot close a file: it retries, and crashes the program at its end. So its descriptor is
-    first turned to the null device; what SWMR had ordered onto the disk stays as it was.
+    After a failed write HDF5 cannot close a file: it retries, and crashes the program at its end.  So its descriptor is
+    first turned to where it does no harm; what SWMR had ordered onto the disk stays as it was.
     """
     if not file:
         return
     with suppress(OSError, RuntimeError):
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, file.id.get_vfd_handle())
-        os.close(null)
+        nowhere = _nowhere()
+        os.dup2(nowhere, file.id.get_vfd_handle())
+        os.close(nowhere)
     with suppress(OSError, RuntimeError):
         file.close()
+
+
+def _nowhere() -> int:
+    """A file that nobody keeps, of any length, as HDF5 wants it after a failed frame; else the null device."""
+    if hasattr(os, "memfd_create"):
+        nowhere = os.memfd_create("nowhere")
+    else:
+        with TemporaryFile() as file:
+            nowhere = os.dup(file.fileno())
+    try:
+        os.truncate(nowhere, _ANY_LENGTH)
+    except OSError:  # a limit to the length of files holds there as well
+        os.close(nowhere)
+        return os.open(os.devnull, os.O_RDWR)
+    return nowhere
 
 
 @contextmanager
