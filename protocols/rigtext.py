@@ -16,7 +16,7 @@ from drivers.kind import Kind
 from drivers.limits import Limits
 from drivers.links import AddressError, HttpAddress, parse_address
 from drivers.links.http import stays_here
-from drivers.rigfile import RigFile, Wire
+from drivers.rigfile import Calibration, RigFile, Wire
 from drivers.scan import Scan
 from drivers.scan_settings import ScanSettings
 from protocols.kinds import known_kinds
@@ -96,7 +96,9 @@ def read_rig(text: str, name: str) -> RigText:
         raise RigFileError("\n".join(f"rig {name} {line}" for line in _plain(error, located, ()))) from None
     rig = RigText(model, text, name, located, known_kinds())
     for device in model.devices:
-        rig.settings(device, rig.kind(device).driver.Settings)
+        settings = rig.settings(device, rig.kind(device).driver.Settings)
+        if not model.simulated:
+            _see_dates(rig, settings, ("devices", device, "settings"))
     _see_links(rig)
     for number, wire in enumerate(model.wiring):
         _see_socket(rig, ("wiring", number, "from"), wire.source, lambda kind: kind.outputs)
@@ -149,6 +151,18 @@ def _device_with(rig: RigText, driver: type) -> str:
         if rig.kind(name).driver is driver:
             return name
     raise RigFileError(f"rig {rig.name}: has no {driver.__name__.lower()}; add one under `devices:`")
+
+
+def _see_dates(rig: RigText, model: BaseModel, place: Place) -> None:
+    """See that every calibration in the settings of a real device has a date."""
+    for key in type(model).model_fields:
+        value = getattr(model, key)
+        if isinstance(value, Calibration) and value.taken == "at opening":
+            at = (*place, key, "taken")
+            where = f"rig {rig.name} {rig.located.at(at)}: {'.'.join(map(str, at))}"
+            raise RigFileError(f"{where}: of a real rig a calibration has a date")
+        if isinstance(value, BaseModel):
+            _see_dates(rig, value, (*place, key))
 
 
 def _see_links(rig: RigText) -> None:

@@ -124,6 +124,14 @@ def test_a_rig_of_real_links_is_not_simulated() -> None:
     assert not read_rig(real(SHIPPED), "my.yaml").model.simulated
 
 
+def test_on_a_real_rig_a_calibration_among_a_device_s_settings_has_a_date_too() -> None:
+    text = load_rig("bench").text
+    needle = text[text.index("  needle:\n") : text.index("wiring:\n")]
+    rig = real(SHIPPED).replace("wiring:\n", needle.replace("sim:needle", "serial:COM4") + "wiring:\n")
+    assert "devices.needle.settings.axes.x.taken: of a real rig a calibration has a date" in refused(rig)
+    assert read_rig(rig.replace(DATES, MEASURED), "my.yaml").model.devices["needle"].driver == "kleindiek-nanocontrol"
+
+
 def test_on_a_real_rig_a_calibration_has_a_date() -> None:
     text = real(SHIPPED).replace(MEASURED, DATES, 1)
     assert "beam_current.taken: of a real rig a calibration has a date" in refused(text)
