@@ -19,10 +19,11 @@ from drivers.links.messages import FaultyMessages, MemoryMessages
 from drivers.rigfile import Wire
 from drivers.scan import Scan
 from drivers.ticket import Frame
+from drivers.wire.http import Request, Response, read_json
 from drivers.wire.packed import unpack
 from drivers.wire.simplon_frames import CHANNEL, StreamImage
 from simulators.camera_server import CameraServer
-from simulators.http_box import HttpPeer
+from simulators.http_box import HttpBox, HttpPeer, Later
 from simulators.scan_server import ScanServer
 from simulators.world import World
 from tests.drivers.scan_bench import Office, a_world
@@ -37,6 +38,31 @@ LEGACY = SETTINGS.model_copy(update={"stream_format": "legacy"})
 WIRING = (Wire.model_validate({"from": "scan.pixel_clock", "to": "camera.gate", "latency": LATENCY}),)
 
 
+class Listening:
+    """A box that is asked through here; to a GET or a command whose path is in `said` it answers that."""
+
+    def __init__(self, box: HttpBox) -> None:
+        self.asked: list[tuple[str, str, bytes]] = []
+        self.said: dict[str, Response] = {}
+        self._box = box
+
+    def answer(self, request: Request) -> Response | Later:
+        self.asked.append((request.method, request.path, request.body))
+        answer = self._box.answer(request)
+        if request.path in self.said and (request.method == "GET" or "/command/" in request.path):
+            return self.said[request.path]
+        return answer
+
+    def puts(self) -> list[tuple[str, object]]:
+        """Names and values that were set, and commands, since the last time."""
+        asked, self.asked = self.asked, []
+        return [
+            (path.rpartition("/")[2], read_json(body)["value"] if body else None)
+            for method, path, body in asked
+            if method == "PUT"
+        ]
+
+
 @dataclass
 class CameraBench:
     """Camera and scan, their lines, their boxes and the world behind them."""
@@ -45,6 +71,7 @@ class CameraBench:
     world: World
     abort: AbortFlag
     server: CameraServer
+    box: Listening
     camera: Camera
     scan: Scan
     office: Office
@@ -91,9 +118,10 @@ def camera_bench(
     world = a_world(clock, wiring=wiring)
     scan_link = MemoryLink("scan", ScanServer(world), clock, abort)
     server = CameraServer(world)
+    box = Listening(server)
 
     def a_camera(requests: Sequence[Fault], messages: Sequence[Fault]) -> Camera:
-        line = FaultyLink(MemoryLink("camera", HttpPeer(server, clock), clock, abort), requests, seed=seed)
+        line = FaultyLink(MemoryLink("camera", HttpPeer(box, clock), clock, abort), requests, seed=seed)
         return Camera(
             HttpLink(line),
             settings,
@@ -104,10 +132,11 @@ def camera_bench(
             wait=clock.sleep,
         )
 
-    bench = CameraBench(clock, world, abort, server, a_camera(requests, messages), a_scan(scan_link), Office())
+    bench = CameraBench(clock, world, abort, server, box, a_camera(requests, messages), a_scan(scan_link), Office())
     if opened:
         bench.scan.open()
         a_camera((), ()).open()
+        box.asked.clear()
     return bench
 
 
