@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from drivers.wire.http import Request, Response
 from simulators.chamber import Chamber
 from simulators.fibsem_server import FibsemServer
 from simulators.http_box import HttpPeer, Later
-from simulators.sample import load_sample
+from simulators.sample import Sample, load_sample
 
 DEG = float(np.pi / 180.0)
 STAGE = ChamberStageSettings(
@@ -47,13 +48,19 @@ BOX = Rectangle(width=6e-6, height=4e-6, depth=0.5e-6)
 CUT = Cut((BOX,), field=60e-6, current=2e-9, voltage=30e3, seconds=60.0)
 
 
+@cache
+def shipped() -> Sample:
+    """The shipped sample; it is never changed."""
+    return load_sample("li-lipon")
+
+
 class SmallWorld:
     """Only the chamber of a world."""
 
     def __init__(self, clock: Clock, *, seed: int = 1, hidden_errors: bool = False) -> None:
         self.clock = clock
         random = np.random.default_rng([seed, 12])
-        self.chamber = Chamber.of(load_sample("li-lipon"), clock, random, hidden_errors=hidden_errors)
+        self.chamber = Chamber.of(shipped(), clock, random, hidden_errors=hidden_errors)
         self.processes: list[Callable[[float], None]] = []
 
     def catch_up(self) -> None:
