@@ -45,6 +45,7 @@ RULES: tuple[Rule, ...] = (
             "column.acquire",
             "beams.acquire",
             "milling.run",
+            "milling.resume",
             "cryostat.set_temperature",
             "*.move_by",
             "*.move_to",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drivers import camera, column, cryostat, eds, needle, scan, stage
+from drivers import beams, camera, chamber_stage, column, cryostat, eds, milling, needle, scan, stage
+from drivers.beams import Beams
 from drivers.camera import Camera
+from drivers.chamber_stage import ChamberStage
 from drivers.column import Column
 from drivers.cryostat import Cryostat
 from drivers.eds import Eds
 from drivers.kind import Kind
+from drivers.milling import Milling
 from drivers.needle import Needle
 from drivers.scan import Scan
 from drivers.stage import Stage
@@ -17,6 +20,7 @@ from simulators.camera_server import CameraServer
 from simulators.column_server import ColumnServer
 from simulators.cryostat_server import CryostatServer
 from simulators.eds_server import EdsServer
+from simulators.fibsem_server import FibsemServer
 from simulators.needle_server import NeedleServer
 from simulators.scan_server import ScanServer
 from simulators.stage_server import StageServer
@@ -27,6 +31,9 @@ KINDS: dict[str, Kind] = {
     ),
     "open-beam-interface": Kind(Scan, scan.ranges, ScanServer, outputs=("unblanked", "pixel_clock")),
     "amptek-dp5": Kind(Eds, eds.ranges, EdsServer, port="udp", input="sync"),
+    "fibsem-stage": Kind(ChamberStage, chamber_stage.ranges, FibsemServer, port="http"),
+    "fibsem-beams": Kind(Beams, beams.ranges, FibsemServer, port="http"),
+    "fibsem-milling": Kind(Milling, milling.ranges, FibsemServer, port="http"),
     "pi-gcs2": Kind(Stage, stage.ranges, StageServer),
     "kleindiek-nanocontrol": Kind(Needle, needle.ranges, NeedleServer, port="serial"),
     "temscript": Kind(Column, column.ranges, ColumnServer, port="http", optics=("beam_energy",)),

@@ -31,10 +31,12 @@ COMMANDS = (
     "needle.stop",
     "beams.acquire",
     "milling.run",
+    "milling.resume",
+    "milling.stop",
     "camera.arm",
 )
 ROLES = {"chamber_stage": "sample_stage@fibsem", "column": "sample_stage@stem"}
-BEAMS = {"scan.start", "column.acquire", "beams.acquire", "milling.run"}
+BEAMS = {"scan.start", "column.acquire", "beams.acquire", "milling.run", "milling.resume"}
 MOVES = {"column.move_to", "stage.move_to", "stage.reference", "chamber_stage.move_to", "needle.move_by"}
 FORBIDDEN = {
     RigState.LATCHED: BEAMS | MOVES | {"cryostat.set_temperature"},

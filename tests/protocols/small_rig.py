@@ -11,4 +11,6 @@ def small(name: str = "bench") -> str:
     wiring, cable = text.index("wiring:\n"), text.index("  - {from: scan.pixel_clock")
     text = text[: text.index("  column:\n")] + text[wiring:cable] + text[text.index("\n", cable) + 1 :]
     lines = [line for line in text.splitlines(keepends=True) if not line.startswith("blank_channel:")]
-    return "".join(lines).replace("sample_stage: {stem: column}", "sample_stage: {stem: cryostat}")
+    return "".join(lines).replace(
+        "sample_stage: {stem: column, fibsem: chamber_stage}", "sample_stage: {stem: cryostat}"
+    )

@@ -12,6 +12,7 @@ import protocols.rig as composition
 from drivers.clock import VirtualClock
 from drivers.errors import InterlockError, LinkError
 from drivers.links import AbortFlag, Fault, FaultKind, FaultyLink
+from drivers.needle_settings import NeedlePosition
 from drivers.ticket import Frame
 from protocols.rig import Rig, open_rig
 from protocols.rigtext import RigFileError, RigText, load_rig, read_rig, shipped_rigs
@@ -208,10 +209,12 @@ def test_a_blanked_column_keeps_the_scan_from_starting_and_an_open_scan_the_colu
 
 
 def test_a_needle_that_nobody_knows_to_be_parked_keeps_the_stage_still_that_carries_the_sample() -> None:
-    rig = opened(read_rig(load_rig("bench").text.replace("{stem: column}", "{stem: column, fibsem: stage}"), "my.yaml"))
-    with pytest.raises(InterlockError, match=r"stage: reference refused: the needle stands at the sample"):
-        rig.interlocks.guard("stage.reference")
-    opened(load_rig("bench")).interlocks.guard("stage.reference")
+    rig = opened(load_rig("bench"))
+    with pytest.raises(InterlockError, match=r"chamber_stage: move_to refused: the needle stands at the sample"):
+        rig.interlocks.guard("chamber_stage.move_to")
+    rig.interlocks.guard("stage.reference")
+    rig.needle.fix(NeedlePosition(400e-6, 0.0, 400e-6), 1e-6)
+    rig.interlocks.guard("chamber_stage.move_to")
 
 
 @pytest.mark.parametrize("silent", ["scan", "cryostat", "eds", "column", "camera", "stage", "needle"])
