@@ -21,10 +21,9 @@ from drivers.wire.simplon import Asked, BadRequest, Parameter
 from drivers.wire.simplon_frames import CHANNEL, StreamStart
 from physics.units import parse
 from simulators.camera_parameters import Configuration, DetectorConfiguration, NoSuch, Unsuitable, stream_configuration
-from simulators.camera_stream import CameraStream, Series
+from simulators.camera_stream import CameraStream, CameraWorld, Series
 from simulators.constants import constants
 from simulators.http_box import Later
-from simulators.world import World
 
 STATES = ("na", "idle", "ready", "acquire", "configure", "initialize", "error")
 DTYPES: dict[int, Dtype] = {8: U1, 16: U2, 32: U4}
@@ -37,13 +36,13 @@ class CameraServer:
     stream: what it pushes, a `MessagePeer`.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: CameraWorld) -> None:
         numbers = constants("camera")
         self._initializing, self._arming = float(numbers["initialize"]), float(numbers["arm"])
         self._configuring = parse(numbers["configure"], "time")
         self._world = world
         self.stream = CameraStream(world)
-        self._detector = DetectorConfiguration(world.column.beam_energy)
+        self._detector = DetectorConfiguration(world.beam_energy)
         self._stream = stream_configuration()
         self._initialized = False
         self._busy = "", -math.inf  # the state it is in until a clock time
@@ -139,7 +138,7 @@ class CameraServer:
     def _initialize(self, asked: Asked, now: float) -> Later:
         self._see_state(asked.name, now, "na", "idle", "ready", "error")
         self.stream.end(now)
-        self._detector = DetectorConfiguration(self._world.column.beam_energy)
+        self._detector = DetectorConfiguration(self._world.beam_energy)
         self._initialized = True
         return self._done("initialize", now + self._initializing)
 

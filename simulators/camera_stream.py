@@ -3,25 +3,59 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.clock import Clock
 from drivers.links.messages import Message
 from drivers.wire import simplon_legacy, simplon_stream
 from drivers.wire.packed import Codec, Dtype, nodata, pack
 from drivers.wire.simplon_frames import CHANNEL, Streamed, StreamEnd, StreamImage, StreamStart
 from physics.units import parse
 from simulators.constants import constants
-from simulators.patterns import Seen
-from simulators.world import World
-
-Array = NDArray[np.float64]
+from simulators.patterns import Array, Seen
 
 SAME = 1e-9  # s; what clocks may round
 _ENCODE = {"cbor": simplon_stream.encode, "legacy": simplon_legacy.encode}
+
+
+class Watched(Protocol):
+    """What can be seen in the far field; see simulators/diffraction.py."""
+
+    def watch(self) -> None: ...
+
+    def rest(self) -> None: ...
+
+    def forget(self, before: float) -> None: ...
+
+    def seen(self, starts: Array, stops: Array) -> Seen: ...
+
+    def counts(self, electrons: Array, depths: NDArray[np.int16]) -> NDArray[np.int64]: ...
+
+
+class CameraWorld(Protocol):
+    """What a camera needs of the world."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def diffraction(self) -> Watched: ...
+
+    @property
+    def beam_energy(self) -> float: ...
+
+    @property
+    def processes(self) -> list[Callable[[float], None]]: ...
+
+    def catch_up(self) -> None: ...
+
+    def listen_pulses(self, input: str, hear: Callable[[float, float, float, int], None], /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +99,7 @@ class CameraStream:
     could not take an image.  dropped: images lost for want of room, since it was armed.  waiting: images in the buffer.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: CameraWorld) -> None:
         numbers = constants("camera")
         self.room = int(numbers["buffer"])  # bytes
         self.missed = self.dropped = 0

@@ -144,6 +144,11 @@ class World:
         self._listeners: dict[str, list[Callable[[float, bool], None]]] = {}
         self._counters: dict[str, list[Callable[[float, float, float, int], None]]] = {}
 
+    @property
+    def beam_energy(self) -> float:
+        """Of the electrons, eV."""
+        return self.column.beam_energy
+
     def save(self, path: Path) -> None:
         """Write what the sample and its surroundings are now, so that another process can go on with them."""
         state = {
