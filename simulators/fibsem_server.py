@@ -56,7 +56,7 @@ class FibsemServer:
         try:
             asked = wire.asked(found.call, request)
         except WireError as error:
-            return wire.unfit(error)
+            return wire.unfit(request, error)
         return self._told(found, lambda: found.answer(asked))
 
     def routes(self) -> Iterator[Route]:

@@ -165,8 +165,15 @@ def refusal(status: int, detail: str) -> Response:
     return Response(status, json_bytes({"detail": detail}), JSON)
 
 
-def unfit(error: WireError) -> Response:
-    """How the server refuses a body that is not what the call takes."""
+def unfit(request: Request, error: WireError) -> Response:
+    """How the server refuses a body that is not what the call takes; of a beam it does not know it says so itself."""
+    try:
+        body = read_json(request.body)
+    except WireError:
+        body = None
+    name = body.get("beam_type") if isinstance(body, dict) else None
+    if isinstance(name, str) and name.lower() not in ("electron", "ion"):
+        return refusal(422, f"Unknown beam_type: {name!r}. Use 'ELECTRON' or 'ION'.")
     fault = {"type": "value_error", "loc": ["body"], "msg": error.what}
     return Response(422, json_bytes({"detail": [fault]}), JSON)
 
