@@ -12,6 +12,7 @@ from drivers.wire.simplon import Module, Scalar
 
 INITIALIZING = 120.0  # s that it may take
 ARMING = 30.0  # s
+ABORTING = 10.0  # s; the other boxes of a rig that is made safe wait for it
 SAME = 1e-6  # relative; a number read back may have other digits, not be another number
 DETECTOR = frozenset(
     {
@@ -72,7 +73,7 @@ class CameraControl:
 
     def abort(self, action: str) -> None:
         """End whatever series it is in; doing it twice does nothing more."""
-        self._exchange.ask_for(action, simplon.command("abort"), simplon.read_series, safe=True, timeout=ARMING)
+        self._exchange.ask_for(action, simplon.command("abort"), simplon.read_series, safe=True, timeout=ABORTING)
 
     def command(self, action: str, name: str, *, timeout: float) -> int | None:
         """Have something done, once; the series it names."""

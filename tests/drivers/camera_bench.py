@@ -1,4 +1,4 @@
-"""A camera in front of the shipped sample on a virtual clock, alone or gated by a scan box, for tests of both ends."""
+"""A camera on a virtual clock, before a lamp or behind the shipped sample and gated by a scan box."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from drivers.camera import Camera, CameraSettings, Tally, ranges
 from drivers.camera_settings import CameraLimits
-from drivers.clock import VirtualClock
+from drivers.clock import Clock, VirtualClock
 from drivers.limits import Limits
 from drivers.links import AbortFlag, FaultyLink, MemoryLink
 from drivers.links.faults import Fault
@@ -24,6 +24,7 @@ from drivers.wire.packed import unpack
 from drivers.wire.simplon_frames import CHANNEL, StreamImage
 from simulators.camera_server import CameraServer
 from simulators.http_box import HttpBox, HttpPeer, Later
+from simulators.patterns import Array, Seen
 from simulators.scan_server import ScanServer
 from simulators.world import World
 from tests.drivers.scan_bench import Office, a_world
@@ -36,6 +37,49 @@ SETTINGS = CameraSettings(
 )
 LEGACY = SETTINGS.model_copy(update={"stream_format": "legacy"})
 WIRING = (Wire.model_validate({"from": "scan.pixel_clock", "to": "camera.gate", "latency": LATENCY}),)
+
+
+class Lamp:
+    """A far field whose every image says in its pixels when in its series it began: what a camera needs of the world."""
+
+    beam_energy = 200e3
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.diffraction = self
+        self.processes: list[Callable[[float], None]] = []
+        self._hear: list[Callable[[float, float, float, int], None]] = []
+
+    def watch(self) -> None:
+        self._first: float | None = None
+
+    def rest(self) -> None:
+        """It always shines."""
+
+    def forget(self, before: float) -> None:
+        """Nothing is kept."""
+
+    def seen(self, starts: Array, stops: Array) -> Seen:
+        self._first = float(starts[0]) if self._first is None else self._first
+        return Seen(np.arange(len(starts) + 1), starts - self._first, np.zeros((len(starts), 1), np.int16))
+
+    def counts(self, electrons: Array, depths: NDArray[np.int16]) -> NDArray[np.int64]:
+        found = np.zeros((128, 128), np.int64)
+        found[64, :20] = round(float(electrons[0]) * 1e4) >> np.arange(20) & 1
+        return found
+
+    def catch_up(self) -> None:
+        for advance in self.processes:
+            advance(self.clock.now())
+
+    def listen_pulses(self, input: str, hear: Callable[[float, float, float, int], None], /) -> None:
+        assert input == "camera.gate"
+        self._hear.append(hear)
+
+    def gates(self, every: float, count: int, after: float = 1e-3) -> None:
+        """So many pulses at the trigger input."""
+        for hear in self._hear:
+            hear(self.clock.now() + after, every, every - 125e-9, count)
 
 
 class Listening:
@@ -65,24 +109,18 @@ class Listening:
 
 @dataclass
 class CameraBench:
-    """Camera and scan, their lines, their boxes and the world behind them."""
+    """A camera before a lamp: its box, its lines, its driver."""
 
     clock: VirtualClock
-    world: World
+    lamp: Lamp
     abort: AbortFlag
     server: CameraServer
     box: Listening
     camera: Camera
-    scan: Scan
-    office: Office
 
-    def scanned(self, frame: Frame, *, bits: int | None = None) -> tuple[list[StreamImage], Tally]:
-        """Arm the camera for a frame, scan it, and read both to their ends."""
-        commanded = self.scan.commanded(frame)
-        self.camera.configure(frame.count, commanded.dwell, gated=True, bits=bits)
-        self.camera.arm("exposure")
-        self.scan.start(commanded, self.office.ticket(commanded))
-        return self.read()
+    def another(self) -> Camera:
+        """A driver of another host at the same camera, whose lines are sound."""
+        return _a_camera(self.camera.settings, self.box, self.server, self.clock, self.abort)
 
     def taken(self, images: int, frame_time: float) -> tuple[list[StreamImage], Tally]:
         """Configure, arm, trigger, and read to the end."""
@@ -91,14 +129,49 @@ class CameraBench:
         self.camera.trigger()
         return self.read()
 
+    def gated(self, images: int, every: float) -> tuple[list[StreamImage], Tally]:
+        """Configure, arm, give it its gates, and read to the end."""
+        self.camera.configure(images, every, gated=True)
+        self.camera.arm("exposure")
+        self.lamp.gates(every, images)
+        return self.read()
+
     def read(self) -> tuple[list[StreamImage], Tally]:
+        """Everything that comes, and what it amounts to."""
         images, idle = [], 0
         while not self.camera.finished() and idle < 40:
-            if not self.scan.finished():
-                self.scan.read(0.0)
             new = self.camera.read(0.05)
             images += new
             idle = 0 if new else idle + 1
+        tally = self.camera.finish()
+        return [*images, *tally.rest], tally
+
+
+@dataclass
+class ScannedBench:
+    """A camera behind the shipped sample, gated by the scan box."""
+
+    clock: VirtualClock
+    world: World
+    server: CameraServer
+    camera: Camera
+    scan: Scan
+    office: Office
+
+    def start(self, frame: Frame, *, images: int | None = None) -> None:
+        """Arm the camera for a frame, or for other than its pixels, and scan it."""
+        commanded = self.scan.commanded(frame)
+        self.camera.configure(images or frame.count, commanded.dwell, gated=True)
+        self.camera.arm("exposure")
+        self.scan.start(commanded, self.office.ticket(commanded))
+
+    def read(self) -> tuple[list[StreamImage], Tally]:
+        """Read both to their ends."""
+        images, idle = [], 0
+        while not (self.camera.finished() and self.scan.finished()) and idle < 20:
+            scanned, new = self.scan.read(0.0), self.camera.read(0.05)
+            images += new
+            idle = 0 if new or len(scanned) else idle + 1
         tally = self.camera.finish()
         return [*images, *tally.rest], tally
 
@@ -107,37 +180,54 @@ def camera_bench(
     settings: CameraSettings = SETTINGS,
     *,
     opened: bool = True,
-    wiring: Sequence[Wire] = WIRING,
-    guard: Callable[[str], None] = lambda command: None,
     requests: Sequence[Fault] = (),
     messages: Sequence[Fault] = (),
     seed: int = 0,
 ) -> CameraBench:
     """requests, messages: what goes wrong on the one and on the other line of the camera, once it is open."""
     clock, abort = VirtualClock(), AbortFlag()
-    world = a_world(clock, wiring=wiring)
-    scan_link = MemoryLink("scan", ScanServer(world), clock, abort)
-    server = CameraServer(world)
+    lamp = Lamp(clock)
+    server = CameraServer(lamp)
     box = Listening(server)
-
-    def a_camera(requests: Sequence[Fault], messages: Sequence[Fault]) -> Camera:
-        line = FaultyLink(MemoryLink("camera", HttpPeer(box, clock), clock, abort), requests, seed=seed)
-        return Camera(
-            HttpLink(line),
-            settings,
-            stream=FaultyMessages(MemoryMessages("camera", server.stream, clock, abort), messages, seed=seed),
-            gate_latency=LATENCY,
-            limits=Limits(ranges(settings)),
-            guard=guard,
-            wait=clock.sleep,
-        )
-
-    bench = CameraBench(clock, world, abort, server, box, a_camera(requests, messages), a_scan(scan_link), Office())
     if opened:
-        bench.scan.open()
-        a_camera((), ()).open()
+        _a_camera(settings, box, server, clock, abort).open()
         box.asked.clear()
-    return bench
+    camera = _a_camera(settings, box, server, clock, abort, requests, messages, seed)
+    return CameraBench(clock, lamp, abort, server, box, camera)
+
+
+def scanned_bench(settings: CameraSettings = SETTINGS) -> ScannedBench:
+    """Both open."""
+    clock, abort = VirtualClock(), AbortFlag()
+    world = a_world(clock, wiring=WIRING)
+    scan = a_scan(MemoryLink("scan", ScanServer(world), clock, abort))
+    server = CameraServer(world)
+    camera = _a_camera(settings, server, server, clock, abort)
+    scan.open()
+    camera.open()
+    return ScannedBench(clock, world, server, camera, scan, Office())
+
+
+def _a_camera(
+    settings: CameraSettings,
+    box: HttpBox,
+    server: CameraServer,
+    clock: VirtualClock,
+    abort: AbortFlag,
+    requests: Sequence[Fault] = (),
+    messages: Sequence[Fault] = (),
+    seed: int = 0,
+) -> Camera:
+    line = FaultyLink(MemoryLink("camera", HttpPeer(box, clock), clock, abort), requests, seed=seed)
+    return Camera(
+        HttpLink(line),
+        settings,
+        stream=FaultyMessages(MemoryMessages("camera", server.stream, clock, abort), messages, seed=seed),
+        gate_latency=LATENCY,
+        limits=Limits(ranges(settings)),
+        guard=lambda command: None,
+        wait=clock.sleep,
+    )
 
 
 def pixels(image: StreamImage) -> NDArray[np.int64]:

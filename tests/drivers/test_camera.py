@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drivers.camera import Camera
+from drivers.camera import CameraSettings
 from drivers.camera_settings import CameraLimits
 from drivers.errors import Aborted, DeviceError, InterlockError, LimitError, LinkTimeout, Refused, WireError
 from drivers.ticket import Frame
 from drivers.wire import simplon
 from drivers.wire.http import Response
 from drivers.wire.simplon import Parameter
-from tests.drivers.camera_bench import DWELL, LATENCY, LEGACY, SETTINGS, CameraBench, camera_bench, pixels
+from tests.drivers.camera_bench import (
+    DWELL,
+    LEGACY,
+    SETTINGS,
+    camera_bench,
+    pixels,
+    scanned_bench,
+)
 
 SMALL = Frame(centre=(0.0, 0.0), size=(160e-9, 160e-9), pixels=(16, 16), dwell=DWELL)
 QUICK = SETTINGS.model_copy(update={"limits": CameraLimits(frame_time=(1e-6, 1.0))})  # beyond what the box can
@@ -58,7 +65,7 @@ def test_a_series_that_a_lost_host_left_is_ended() -> None:
     bench = camera_bench()
     bench.camera.configure(10, DWELL, gated=True)
     bench.camera.arm("lost")
-    again = camera_bench_like(bench)
+    again = bench.another()
     again.open()
     assert again.status()["state"] == "idle"
 
@@ -236,19 +243,21 @@ def test_a_start_that_is_not_as_configured_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, LEGACY], ids=["V2", "V1"])
-def test_every_pixel_of_a_scan_is_one_image_in_order(settings: object) -> None:
-    bench = camera_bench(settings)  # type: ignore[arg-type]
-    images, tally = bench.scanned(SMALL, bits=8)
+def test_every_pixel_of_a_scan_is_one_image_in_order(settings: CameraSettings) -> None:
+    bench = scanned_bench(settings)
+    bench.start(SMALL)
+    images, tally = bench.read()
     assert tally.whole and tally.ended and tally.dropped == 0
     assert [one.image for one in images] == list(range(256))
     assert bench.server.stream.missed == 0
 
 
 def test_the_dark_field_of_the_images_is_that_of_the_scan() -> None:
-    bench = camera_bench()
+    bench = scanned_bench()
     bench.world.column.current = 1e-10
     wide = Frame(centre=(0.0, 0.0), size=(384e-9, 96e-9), pixels=(16, 4), dwell=DWELL)  # lithium left, LiPON right
-    images, tally = bench.scanned(wide)
+    bench.start(wide)
+    images, tally = bench.read()
     down, across = bench.camera.angles()
     ring = np.hypot(down[:, None], across[None, :]) > 35e-3
     dead = pixels(images[0]) == 255
@@ -258,9 +267,10 @@ def test_the_dark_field_of_the_images_is_that_of_the_scan() -> None:
 
 
 def test_while_the_beam_is_blanked_images_are_dark_and_still_come() -> None:
-    bench = camera_bench()
+    bench = scanned_bench()
     bench.world.column.blank(True, bench.clock.now())
-    images, tally = bench.scanned(SMALL)
+    bench.start(SMALL)
+    images, tally = bench.read()
     assert tally.whole
     assert all(set(np.unique(pixels(one))) == {0, 255} for one in images)
 
@@ -289,25 +299,18 @@ def test_a_read_takes_at_most_256_messages_and_no_longer_than_it_may() -> None:
 
 
 def test_a_series_cut_short_tells_what_is_missing() -> None:
-    bench = camera_bench()
-    bench.camera.configure(300, DWELL, gated=True)  # the scan has 256 pixels
-    bench.camera.arm("e")
-    commanded = bench.scan.commanded(SMALL)
-    bench.scan.start(commanded, bench.office.ticket(commanded))
+    bench = scanned_bench()
+    bench.start(SMALL, images=300)  # the scan has 256 pixels
     images, tally = bench.read()
     assert tally.missing == ((256, 299),) and not tally.whole and tally.ended
     assert len(images) == tally.received == 256
-    assert "disarm" in dict(bench.box.puts())
     assert bench.camera.status()["state"] == "idle"
 
 
 def test_what_the_camera_lost_for_want_of_room_is_told() -> None:
-    bench = camera_bench()
+    bench = scanned_bench()
     bench.server.stream.room = 10 * 128 * 128
-    bench.camera.configure(256, DWELL, gated=True)
-    bench.camera.arm("e")
-    commanded = bench.scan.commanded(SMALL)
-    bench.scan.start(commanded, bench.office.ticket(commanded))
+    bench.start(SMALL)
     bench.scan.stop()  # sees the frame to its end, while nobody reads the camera
     bench.clock.sleep(0.1)
     _, tally = bench.read()
@@ -319,9 +322,8 @@ def test_a_camera_that_cannot_keep_up_is_found_by_the_gates_it_missed() -> None:
     bench = camera_bench()
     bench.camera.configure(256, DWELL, gated=True)
     bench.camera.arm("e")
-    gate, now = bench.world.pulses, bench.clock.now()
-    gate("scan.pixel_clock", now + 1e-3, DWELL, DWELL - 2e-7, 100)
-    gate("scan.pixel_clock", now + 1e-3 + 105 * DWELL, DWELL, DWELL - 2e-7, 156)  # five pixels without a gate
+    bench.lamp.gates(DWELL, 100)
+    bench.lamp.gates(DWELL, 156, after=1e-3 + 105 * DWELL)  # five pixels without a gate
     _, tally = bench.read()
     assert tally.received == 256
     assert tally.skipped == ((100, 5),) and not tally.whole
@@ -377,16 +379,3 @@ def test_closing_closes_both_lines() -> None:
     bench = camera_bench()
     bench.camera.close()
     assert bench.camera._stream.closed and bench.camera._control.link.closed
-
-
-def camera_bench_like(bench: CameraBench) -> Camera:
-    """Another host at the same camera."""
-    return Camera(
-        bench.camera._control.link,
-        SETTINGS,
-        stream=bench.camera._stream,
-        gate_latency=LATENCY,
-        limits=bench.camera._limits,
-        guard=lambda command: None,
-        wait=bench.clock.sleep,
-    )
