@@ -53,7 +53,8 @@ class Abilities:
         rows, columns = numbers["pixels"]
         return cls(
             {int(bits): parse(time, "time") for bits, time in numbers["fastest"].items()},
-            *(parse(numbers[name], "time") for name in ("long", "readout")),
+            parse(numbers["long"], "time"),
+            parse(numbers["readout"], "time"),
             float(numbers["longest"]),
             int(numbers["most"]),
             (rows, columns),
@@ -103,20 +104,19 @@ class DetectorConfiguration(Configuration):
         rows, columns = can.pixels
         size = parse(constants("camera")["pixel_size"], "length")
         fastest = min(can.fastest.values())
-        times = {"mode": "rw", "unit": "s", "high": can.longest}
         super().__init__(
             {
                 "auto_summation": Parameter(True, "bool", "r"),
                 "bit_depth_image": Parameter(16, "uint", "r"),
                 "bit_depth_readout": Parameter(16, "uint", "r"),
                 "compression": Parameter("bslz4", "string", "rw", allowed=("lz4", "bslz4", "none")),
-                "count_time": Parameter(1e-3, "float", low=5e-8, **times),
+                "count_time": Parameter(1e-3, "float", "rw", "s", 5e-8, can.longest),
                 "countrate_correction_count_cutoff": Parameter((1 << 16) - 2, "uint", "r"),
                 "description": Parameter("cryolift simulated detector", "string", "r"),
                 "detector_number": Parameter("SIM-0001", "string", "r"),
                 "detector_readout_time": Parameter(can.readout, "float", "r", "s"),
                 "frame_count_time": Parameter(1e-3, "float", "r", "s"),
-                "frame_time": Parameter(1e-3 + can.readout, "float", low=fastest, **times),
+                "frame_time": Parameter(1e-3 + can.readout, "float", "rw", "s", fastest, can.longest),
                 "incident_energy": Parameter(beam_energy, "float", "rw", "eV", 1e3, 1e6),
                 "mask_to_zero": Parameter(False, "bool", "rw"),
                 "nimages": Parameter(1, "uint", "rw", low=1, high=can.most),

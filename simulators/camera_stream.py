@@ -152,7 +152,7 @@ class CameraStream:
 
     def gates(self, start: float, period: float, width: float, count: int) -> None:
         """The trigger input is high for `width` s, so many times."""
-        starts = start + period * np.arange(count)
+        starts = start + period * np.arange(count, dtype=np.float64)
         if self._series is None or not self._series.gated:
             return
         self.expose(starts[starts >= self._series.armed], width)
@@ -176,7 +176,7 @@ class CameraStream:
         """Which of them the detector is ready for."""
         since = np.diff(starts, prepend=self._last[0])
         low = starts - np.concatenate([[self._last[1]], starts[:-1] + width])[: len(starts)]
-        ready = (since >= series.fastest - SAME) & (low >= series.readout - SAME)
+        ready: NDArray[np.bool_] = (since >= series.fastest - SAME) & (low >= series.readout - SAME)
         if ready.all():
             return ready
         begun, over = self._last

@@ -40,7 +40,7 @@ WIRING = (Wire.model_validate({"from": "scan.pixel_clock", "to": "camera.gate", 
 
 
 class Lamp:
-    """A far field whose every image says in its pixels when in its series it began: what a camera needs of the world."""
+    """A far field whose images say in their pixels when they began: the part of the world that a camera meets."""
 
     beam_energy = 200e3
 
