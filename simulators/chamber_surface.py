@@ -21,7 +21,7 @@ Tile = tuple[int, int]
 SIDE = 128  # cells of a tile
 DEPTH, ELECTRONS, IONS = range(3)
 _FINEST = 20e-9  # m milled in one go, so that a layer is not overrun
-_GRAINS = (512, 411)  # cells after which two textures repeat: together after 21 mm
+_GRAINS = (256, 199)  # cells after which two textures repeat: together after 5 mm
 
 
 class Window(NamedTuple):
