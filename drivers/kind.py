@@ -35,11 +35,15 @@ class Kind:
     """A driver a rig file may name.
 
     driver: a class with `Settings` (a pydantic model), made as `driver(link, settings, limits=, guard=, wait=, name=)`.
-    ranges: the limits that follow from its settings.  server: the simulated box in front of the world; None if there is
-    none, and then a simulated rig cannot have it.  served: the same box behind a real port, where it differs.  port: what the box speaks through; the driver of an `http` box is
-    given an HttpLink.  stream: the box also pushes messages; its driver is given `stream=`, a MessageLink, and the box
-    has them in its attribute `stream`.  optics: which of the rig's `optics:` its driver is given as keywords.  outputs, input: the sockets for trigger cables on the box; a driver with an
-    input is given `INPUT_latency=`, s, of the one cable that must end there.
+    ranges: the limits that follow from its settings.
+    server: the simulated box in front of the world; None if there is none: a simulated rig cannot have it then.
+    served: the same box behind a real port, where it differs.
+    port: what the box speaks through; the driver of an `http` box is given an HttpLink.
+    stream: the box also pushes messages, and has them in its attribute `stream`; its driver is given `stream=`, a
+    MessageLink.
+    optics: which of the rig's `optics:` its driver is given as keywords.
+    outputs, input: the sockets for trigger cables on the box; a driver with an input is given `INPUT_latency=`, s, of
+    the one cable that must end there.
     """
 
     driver: type[Any]

@@ -110,7 +110,7 @@ class Simulation(Strict):
 
 
 class Pace(Strict):
-    """How fast the rig's clock runs: 1 for instruments, more for simulated boxes that are served so (`serve --speed`)."""
+    """How fast the rig's clock runs: 1 for instruments, more for simulated boxes served so (`serve --speed`)."""
 
     speed: Annotated[float, Field(ge=0.01, le=1000.0)] = 1.0
 

@@ -167,10 +167,16 @@ def recipes() -> None:
 
 
 @app.command()
-def doctor(rig: RigName = "bench", debug: Debug = False) -> None:
+def doctor(
+    rig: RigName = "bench",
+    record: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write what passes every link into this new folder.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
     """Versions, which code runs, can every device be reached. Example: cryolift doctor --rig bench"""
     with _plainly(debug):
-        raise typer.Exit(DONE if examine(load_rig(rig), console) else FAILED)
+        raise typer.Exit(DONE if examine(load_rig(rig), console, record=record) else FAILED)
 
 
 @app.command()

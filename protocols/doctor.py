@@ -22,11 +22,13 @@ LET_GO = (
 )
 
 
-def examine(rig: RigText, console: Console, *, only_safe: bool = False) -> bool:
+def examine(rig: RigText, console: Console, *, only_safe: bool = False, record: Path | None = None) -> bool:
     """Open the rig, make it safe, and print what was found; False when something does not answer.
 
-    only_safe: say nothing but what was made safe.
+    only_safe: say nothing but what was made safe.  record: a folder for a transcript of every link.
     """
+    if record is not None:
+        record.mkdir(parents=True)
     if not only_safe:
         console.print(f"{platform.platform()}, code in {Path(protocols.__file__).resolve().parent.parent}")
         console.print(", ".join(f"{name} {version}" for name, version in versions().items()))
@@ -35,7 +37,14 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False) -> bool:
     clock: Clock = VirtualClock() if rig.model.simulated else RealClock(rig.model.clock.speed)
     try:
         opened = open_rig(
-            rig, clock=clock, abort=AbortFlag(), wait=clock.sleep, latched=lambda: False, seed=0, sample=None
+            rig,
+            clock=clock,
+            abort=AbortFlag(),
+            wait=clock.sleep,
+            latched=lambda: False,
+            seed=0,
+            sample=None,
+            record=record,
         )
     except Refused as error:  # no line was opened
         console.print(str(error))

@@ -20,9 +20,21 @@ from drivers.eds import Eds
 from drivers.errors import RigError
 from drivers.interlocks import Interlocks, RigState
 from drivers.kind import Device, Kind
-from drivers.links import AbortFlag, HttpAddress, HttpLink, Link, MemoryLink, MessageLink, Wait, ZmqLink, parse_address
-from drivers.links.address import open_link
-from drivers.links.messages import MemoryMessages
+from drivers.links import (
+    AbortFlag,
+    HttpAddress,
+    HttpLink,
+    Link,
+    MemoryLink,
+    MemoryMessages,
+    MessageLink,
+    TapLink,
+    TapMessages,
+    Wait,
+    ZmqLink,
+    open_link,
+    parse_address,
+)
 from drivers.needle import Needle
 from drivers.rigfile import Calibration, DeviceEntry, RigFile
 from drivers.scan import Scan
@@ -168,6 +180,7 @@ def open_rig(
     seed: int,
     sample: Path | None,
     remembered: Path | None = None,
+    record: Path | None = None,
 ) -> Rig:
     """Open every device or none; raises RigFileError and what a device raises when it does not answer as it should.
 
@@ -175,6 +188,7 @@ def open_rig(
 
     wait: the control wait.  latched: true while a tripped interlock waits for a person.  seed, sample: of the world
     behind `sim:` links.  remembered: where an earlier process left that world; it goes on from there.
+    record: a folder in which what passes every link is written down.
     """
     world = make_world(rig, clock, seed, sample) if rig.model.simulation is not None else None
     if world is not None and remembered is not None and remembered.exists():
@@ -201,7 +215,7 @@ def open_rig(
         wait(seconds)
 
     try:
-        lines = _Lines(opened, simulated_boxes(rig, world) if world is not None else {})
+        lines = _Lines(opened, simulated_boxes(rig, world) if world is not None else {}, record)
         for name in _beam_first(rig):
             _open_device(rig, name, rig.model.devices[name], opened, lines, between_transactions)
         opened.hand_beam_to_scan()
@@ -268,15 +282,18 @@ def simulated_boxes(rig: RigText, world: World, *, served: bool = False) -> dict
 class _Lines:
     """The links of a rig that is being opened: one a box, however many devices share it."""
 
-    def __init__(self, opened: Rig, boxes: Mapping[str, Any]) -> None:
+    def __init__(self, opened: Rig, boxes: Mapping[str, Any], record: Path | None) -> None:
         self._opened = opened
         self._boxes = boxes
+        self._record = record
         self._made: dict[str, Link | HttpLink] = {}
 
     def to(self, name: str, entry: DeviceEntry, kind: Kind) -> Link | HttpLink:
         """The link to a device's box, opened where it is not."""
         if entry.link not in self._made:
             line = self._bytes(name, entry, kind)
+            if self._record is not None:
+                line = TapLink(line, self._record / f"{name}.txt")
             address = parse_address(entry.link)
             host = address.host if isinstance(address, HttpAddress) else "localhost"
             self._made[entry.link] = HttpLink(line, host) if kind.port == "http" else line
@@ -291,6 +308,8 @@ class _Lines:
             stream: MessageLink = ZmqLink(name, place, opened.clock, opened.abort)
         else:
             stream = MemoryMessages(name, self._boxes[entry.link].stream, opened.clock, opened.abort)
+        if self._record is not None:
+            stream = TapMessages(stream, self._record / f"{name}-stream.txt")
         opened.links.append(stream)
         return stream
 

@@ -12,10 +12,9 @@ from house import Source, name_of, ours, sources
 from protocols.kinds import KINDS
 
 LOOKS = frozenset(
-    (
-        "status temperature temperatures heater set_point spectrum read finished beam_energy blanked pose "
-        "screen_current position uncertainty inserted orientation milling_angle column estimate"
-    ).split()
+    {"status", "temperature", "temperatures", "heater", "set_point", "spectrum", "read", "finished"}
+    | {"beam_energy", "blanked", "pose", "screen_current", "position", "uncertainty", "inserted"}
+    | {"orientation", "milling_angle", "column", "estimate"}
 )
 SUMS = frozenset({"energies", "dead_fraction", "commanded", "gain", "electrons", "angles"})
 READS = LOOKS | SUMS  # they leave the instrument as it was; whatever is not named here counts as an action

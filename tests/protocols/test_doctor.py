@@ -14,7 +14,7 @@ from rich.console import Console
 import protocols.rig as composition
 from drivers.clock import Clock, VirtualClock
 from drivers.errors import LinkError, Refused
-from drivers.links import AbortFlag, Link, MemoryLink
+from drivers.links import AbortFlag, HttpLink, Link, MemoryLink, ReplayLink, read_transcript
 from protocols import riglock
 from protocols.doctor import LET_GO, examine
 from protocols.rig import Rig, open_rig
@@ -155,3 +155,33 @@ def test_a_real_rig_without_a_blank_channel_may_not_be_left_alone(missing: str) 
 def test_a_simulated_rig_and_one_with_a_blank_channel_may_be_left_alone() -> None:
     assert unattended_findings(load_rig("bench")) == []
     assert unattended_findings(read_rig(REAL + VALVE, "my.yaml")) == []
+
+
+def replayed(folder: Path, name: str, clock: Clock) -> ReplayLink:
+    return ReplayLink(name, read_transcript(folder / f"{name}.txt"), clock)
+
+
+def test_what_passed_every_link_is_written_down_and_plays_again_under_its_driver(tmp_path: Path) -> None:
+    paper, folder = io.StringIO(), tmp_path / "seen"
+    assert examine(load_rig("bench"), Console(file=paper, width=1000), record=folder)
+    assert {path.stem for path in folder.iterdir()} >= {"cryostat", "scan", "eds", "column", "camera", "camera-stream"}
+    rig = load_rig("bench")
+    for name in ("stage", "chamber_stage", "column"):
+        clock, kind = VirtualClock(), rig.kind(name)
+        line = replayed(folder, name, clock)
+        device = kind.driver(
+            HttpLink(line) if kind.port == "http" else line,
+            rig.settings(name, kind.driver.Settings),
+            limits=rig.limits(name),
+            guard=lambda command: None,
+            wait=clock.sleep,
+            name=name,
+            **{number: getattr(rig.model.optics, number) for number in kind.optics},
+        )
+        device.open()  # what the driver says now, it said then; else TranscriptMismatch shows both, aligned
+
+
+def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "seen").mkdir()
+    with pytest.raises(FileExistsError):
+        examine(load_rig("bench"), Console(file=io.StringIO()), record=tmp_path / "seen")
