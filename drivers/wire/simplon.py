@@ -33,6 +33,7 @@ _PATH = re.compile(
     rf"(?:(?P<asked>version)|{re.escape(VERSION)}/(?P<task>config|status|command)(?:/(?P<name>{_NAME.pattern}))?)/?"
 )
 _MOST = 1024  # names in a list
+_LARGEST_NUMBER = 1e300  # JSON knows larger ones, and what divides by them does not
 
 
 class BadRequest(WireError):
@@ -149,9 +150,10 @@ def read_parameter(response: Response) -> Parameter:
     ):
         raise WireError("a parameter came whose type, access, unit, bounds or allowed values are none")
     kind, mode, unit = words
-    if kind in _KINDS and not _KINDS[kind](found["value"]):
-        raise WireError(f"a parameter came that is said to be {kind} and is {str(found['value'])[:40]!r}")
-    return Parameter(found["value"], kind, mode, unit, bounds[0], bounds[1], tuple(allowed))
+    value = found["value"]
+    if not _KINDS.get(kind, _is_any)(value):
+        raise WireError(f"a parameter came that is said to be {kind[:20] or 'a value'} and is {str(value)[:40]!r}")
+    return Parameter(value, kind, mode, unit, bounds[0], bounds[1], tuple(allowed))
 
 
 def read_names(response: Response) -> tuple[str, ...]:
@@ -243,11 +245,15 @@ def _is_name(found: Any) -> bool:
 
 
 def _is_number(found: Any) -> bool:
-    return isinstance(found, int | float) and not isinstance(found, bool)
+    return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) <= _LARGEST_NUMBER
+
+
+def _is_any(found: Any) -> bool:
+    return not isinstance(found, int | float) or isinstance(found, bool) or _is_number(found)
 
 
 def _is_whole(found: Any) -> bool:
-    return isinstance(found, int) and not isinstance(found, bool)
+    return isinstance(found, int) and _is_number(found)
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {

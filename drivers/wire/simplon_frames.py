@@ -21,6 +21,7 @@ Message = tuple[bytes, ...]
 
 CHANNEL = "threshold_1"  # the one channel of a Stream V1, and the first of V2
 NANOSECONDS = 10**9
+LONGEST = 256  # characters of a name or a date
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Fields:
         return self._found.get(name) is not None
 
     def text(self, name: str, default: str | None = None) -> str:
-        return str(self._read(name, default, lambda value: isinstance(value, str), "no text"))
+        return str(self._read(name, default, _is_text, f"no text of at most {LONGEST} characters"))
 
     def count(self, name: str) -> int:
         return int(self._read(name, None, is_count, "no whole number from 0"))
@@ -139,8 +140,12 @@ def whole_shape(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def is_count(value: Any) -> bool:
-    """Whether it is a whole number from 0."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    """Whether it is a whole number from 0 that 64 bits hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 64
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST
 
 
 def _is_real(value: Any) -> bool:

@@ -204,6 +204,8 @@ def test_what_stream_v1_cannot_say_is_not_written() -> None:
         ("an image before the first", with_part(IMAGE, 0, frame=-1)),
         ("parts that are others", with_part(IMAGE, 1, htype="dimage-1.0")),
         ("times that are others", with_part(IMAGE, 3, htype="dtime-1.0")),
+        ("a time of more than 64 bits", with_part(IMAGE, 3, start_time=10**400)),
+        ("a name of a kilobyte", with_part(HEADER_MESSAGE, 1, description="x" * 1000)),
         ("a time that is none", with_part(IMAGE, 3, start_time=1.5)),
         ("a size that is not that of the blob", with_part(IMAGE, 1, size=61)),
         ("a shape that is not that of the blob", with_part(IMAGE, 1, shape=[10, 7])),

@@ -102,6 +102,11 @@ def test_a_parameter_says_what_it_is_and_may_be() -> None:
     assert state.value == "idle" and "acquire" in state.allowed
 
 
+def test_a_parameter_may_say_no_more_than_its_value() -> None:
+    for value in (True, [0.0, 1.0], None, "on", 1.5):
+        assert simplon.read_parameter(simplon.say_parameter(Parameter(value))) == Parameter(value)
+
+
 def test_a_parameter_is_told_as_it_was_read() -> None:
     for _, reply in conversation("parameters"):
         assert json.loads(simplon.say_parameter(simplon.read_parameter(reply)).body) == json.loads(reply.body)
@@ -148,6 +153,10 @@ def test_a_long_or_unprintable_refusal_is_told_in_a_line() -> None:
         b'{"value":1,"value":2}',
         b'{"value":1,"value_type":5}',
         b'{"value":1,"min":"0"}',
+        b'{"value":1e999,"value_type":"float"}',
+        b'{"value":1' + b"0" * 400 + b"}",
+        b'{"value":1' + b"0" * 30 + b',"value_type":"uint"}',
+        b'{"value":1,"max":1e999}',
         b'{"value":1,"allowed_values":"all"}',
         b'{"value":1,"allowed_values":[[1]]}',
         b'{"value":"1","value_type":"float"}',
