@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.camera import Camera, CameraSettings, Tally, ranges
+from drivers.camera import Camera, CameraSettings, Prepared, Tally, ranges
 from drivers.camera_settings import CameraLimits
 from drivers.clock import Clock, VirtualClock
 from drivers.limits import Limits
@@ -122,6 +122,15 @@ class CameraBench:
         """A driver of another host at the same camera, whose lines are sound."""
         return _a_camera(self.camera.settings, self.box, self.server, self.clock, self.abort)
 
+    def prepare(self, images: int, every: float, *, gated: bool) -> Prepared:
+        """What configuring it leaves behind, without the bytes."""
+        many = {"trigger_mode": "exte", "ntrigger": images} if gated else {"trigger_mode": "ints", "nimages": images}
+        for name, value in {"count_time": every, "frame_time": every, **many}.items():
+            self.server._detector.put(name, value)  # type: ignore[arg-type]
+        bits, count_time = self.server._detector["bit_depth_image"], self.server._detector["count_time"]
+        self.camera._prepared = Prepared(images, gated, every, count_time, bits, self.server._detector.shape)
+        return self.camera._prepared
+
     def taken(self, images: int, frame_time: float) -> tuple[list[StreamImage], Tally]:
         """Configure, arm, trigger, and read to the end."""
         self.camera.configure(images, frame_time, gated=False)
@@ -189,9 +198,11 @@ def camera_bench(
     lamp = Lamp(clock)
     server = CameraServer(lamp)
     box = Listening(server)
-    if opened:
-        _a_camera(settings, box, server, clock, abort).open()
-        box.asked.clear()
+    if opened:  # what opening it leaves behind, without the bytes
+        server._initialized = True
+        server._stream.put("format", settings.stream_format)
+        server._stream.put("mode", "enabled")
+        server._detector.put("roi_mode", settings.roi_mode)
     camera = _a_camera(settings, box, server, clock, abort, requests, messages, seed)
     return CameraBench(clock, lamp, abort, server, box, camera)
 

@@ -30,16 +30,19 @@ def _of_messages(*, forever: bool) -> list[Fault]:
 def _series(settings: CameraSettings, messages: list[Fault], seed: int = 1) -> Outcome:
     """What a series comes to; None where a named error was raised. It can be made safe in any case."""
     bench = camera_bench(settings, messages=messages, seed=seed)
+    bench.prepare(IMAGES, EVERY, gated=True)
     began = bench.clock.now()
     try:
-        found: Outcome = bench.gated(IMAGES, EVERY)
+        bench.camera.arm("e")
+        bench.lamp.gates(EVERY, IMAGES)
+        found: Outcome = bench.read()
     except NAMED as error:
         assert error.device == "camera"
         assert error.action
         found = None
     assert bench.clock.now() - began < 15.0
     bench.camera.make_safe()
-    assert bench.camera.status()["state"] == "idle"
+    assert bench.server._state(bench.clock.now()) == "idle"
     return found
 
 
@@ -131,7 +134,7 @@ def _state(bench: CameraBench) -> object:
 RIGHT = Prepared(IMAGES, False, EVERY, EVERY - 100e-9, 32, (128, 128))
 CALLS = [
     pytest.param(_configured, RIGHT, id="configure"),
-    pytest.param(_armed, 2, id="arm"),
+    pytest.param(_armed, 1, id="arm"),
     pytest.param(_safe, "idle", id="make_safe"),
     pytest.param(_state, "ready", id="status"),
 ]
@@ -145,7 +148,9 @@ def test_a_request_ends_in_a_named_error_or_the_right_value_in_time(
     for transfer in (1, 2, 5):
         struck = Fault(fault.kind, transfer, fault.forever, fault.after, fault.seconds, fault.longest)
         bench = camera_bench(requests=[struck], seed=transfer)
-        _arm_by_hand(bench, armed=call in (_safe, _state))
+        bench.prepare(IMAGES, EVERY, gated=False)
+        if call in (_safe, _state):
+            bench.server.stream.begin(bench.server._armed(bench.clock.now()))
         began = bench.clock.now()
         try:
             assert call(bench) == right
@@ -154,12 +159,3 @@ def test_a_request_ends_in_a_named_error_or_the_right_value_in_time(
             assert error.action
         assert bench.clock.now() - began < 60.0
         assert not bench.camera._control.link.in_transaction
-
-
-def _arm_by_hand(bench: CameraBench, *, armed: bool) -> None:
-    """Set up, and once armed, by a host whose line is sound."""
-    other = bench.another()
-    bench.camera._prepared = other.configure(IMAGES, EVERY, gated=False)
-    other.arm("other")
-    if not armed:
-        other.make_safe()
