@@ -29,6 +29,7 @@ _SWAPS = tuple(
     (np.uint64(shift), np.uint64(mask))  # of single bits, of squares of 2 x 2, of 4 x 4
     for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0))
 )
+_AT_HAND = 1 << 17  # bytes
 _GROUP = 8  # elements a bitshuffle block is a multiple of; what is left over is stored as it is
 
 
@@ -201,27 +202,36 @@ def _left_over(size: int, step: int) -> int:
 
 
 def _by_blocks(raw: bytes, block: int, step: int, turn: Callable[[NDArray[np.uint8], int], bytes]) -> bytes:
-    """Each block turned for itself; the last may be shorter."""
-    whole = len(raw) // block * block
-    parts = [part for part in (raw[:whole], raw[whole:]) if part]
-    return b"".join(turn(np.frombuffer(part, np.uint8).reshape(-1, min(block, len(part))), step) for part in parts)
+    """Each block turned for itself; the last may be shorter.  As many at a time as a processor keeps at hand."""
+    whole, many = len(raw) // block * block, max(_AT_HAND // block, 1) * block
+    parts = [*(raw[at : min(at + many, whole)] for at in range(0, whole, many)), raw[whole:]]
+    return b"".join(
+        turn(np.frombuffer(part, np.uint8).reshape(-1, min(block, len(part))), step) for part in parts if part
+    )
 
 
 def _apart(blocks: NDArray[np.uint8], step: int) -> bytes:
     """Bits of the same weight gathered, from elements of `step` bytes, each row for itself."""
-    groups = blocks.reshape(len(blocks), -1, _GROUP, step).transpose(0, 3, 1, 2)
-    return _bits_across(groups).transpose(0, 1, 3, 2).tobytes()
+    elements = blocks.reshape(len(blocks), -1, _GROUP, step)
+    octets = np.empty((len(blocks), step, elements.shape[1], _GROUP), np.uint8)
+    for byte in range(step):
+        octets[:, byte] = elements[..., byte]
+    return _bits_across(octets).transpose(0, 1, 3, 2).tobytes()
 
 
 def _together(blocks: NDArray[np.uint8], step: int) -> bytes:
     """The elements again of which `_apart` gathered the bits."""
     planes = blocks.reshape(len(blocks), step, _GROUP, -1).transpose(0, 1, 3, 2)
-    return _bits_across(planes).transpose(0, 2, 3, 1).tobytes()
+    octets = _bits_across(np.ascontiguousarray(planes))
+    elements = np.empty((len(blocks), planes.shape[2], _GROUP, step), np.uint8)
+    for byte in range(step):
+        elements[..., byte] = octets[:, byte]
+    return elements.tobytes()
 
 
 def _bits_across(octets: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Each 8 bytes of the last axis as a square of bits, mirrored in its diagonal."""
-    squares = np.ascontiguousarray(octets).view("<u8")
+    squares = octets.view("<u8")
     for shift, mask in _SWAPS:
         swapped = squares >> shift
         swapped ^= squares
