@@ -130,14 +130,6 @@ def _date(content: Any, today: str) -> None:
             _date(part, today)
 
 
-def _date(content: Any, now: str) -> None:
-    """Date every calibration in a rig file that was to be taken as the rig opens."""
-    for key, value in content.items() if isinstance(content, dict) else ():
-        if (key, value) == ("taken", "at opening"):
-            content[key] = now
-        _date(value, now)
-
-
 def _ports(rig: RigText, boxes: Mapping[str, Any], wanted: Wanted) -> dict[str, Port]:
     """By the link's text; what is pushed besides, and what is reached from outside, has names of its own."""
     ports: dict[str, Port] = {}

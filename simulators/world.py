@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -167,7 +168,8 @@ class World:
         tiles = self._received.tiles()
         part = path.with_name(path.name + ".part.npz")
         places, values = np.array(list(tiles), dtype=np.int64), np.array(list(tiles.values()))
-        np.savez(part, state=np.array(json.dumps(state)), places=places, tiles=values, **self.chamber.surface.state())
+        surface: dict[str, Any] = self.chamber.surface.state()
+        np.savez(part, state=np.array(json.dumps(state)), places=places, tiles=values, **surface)
         part.replace(path)
 
     def load(self, path: Path) -> None:
