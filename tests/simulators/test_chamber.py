@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from physics.sputter import removal
 from simulators.chamber import Chamber, Column
 from simulators.chamber_milling import Milling
 from tests.drivers.fibsem_bench import DEG, SmallWorld
+from tests.simulators.bench import make_world
 
 PIXELS = 192, 128
 FIELD = 40e-6
@@ -286,3 +288,16 @@ def test_another_process_goes_on_with_the_same_surface() -> None:
     assert other.chamber.stage.true() == bench.chamber.stage.true()
     assert other.chamber.columns == bench.chamber.columns
     assert other.chamber.random.integers(1 << 30) == bench.chamber.random.integers(1 << 30)
+
+
+def test_a_world_that_is_kept_keeps_its_chamber(tmp_path: Path) -> None:
+    world, other = make_world(), make_world()
+    world.clock.sleep(world.chamber.stage.go(replace(HOME, tilt=52 * DEG)))
+    world.chamber.columns["ion"].field = 20e-6
+    world.chamber.frame("ion", PIXELS, 1e-5)
+    world.save(tmp_path / "world.npz")
+    other.load(tmp_path / "world.npz")
+    assert world.chamber.surface.window(-1.0, -1.0, 1.0, 1.0).maps[2].max() > 0.0
+    assert other.chamber.state() == world.chamber.state()
+    for one, two in zip(other.chamber.surface.state().values(), world.chamber.surface.state().values(), strict=True):
+        assert np.array_equal(one, two)
