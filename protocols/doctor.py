@@ -12,6 +12,7 @@ from drivers.clock import Clock, RealClock, VirtualClock
 from drivers.errors import Refused, RigError
 from drivers.links import AbortFlag
 from protocols.bench import versions
+from protocols.kinds import known_kinds
 from protocols.rig import Rig, open_rig
 from protocols.rigtext import RigFileError, RigText, network_findings, unattended_findings
 
@@ -32,6 +33,7 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False, record: 
     if not only_safe:
         console.print(f"{platform.platform()}, code in {Path(protocols.__file__).resolve().parent.parent}")
         console.print(", ".join(f"{name} {version}" for name, version in versions().items()))
+        _tell_of_third_parties(console)
     for warning in network_findings(rig):
         console.print(f"warning: {warning}")
     clock: Clock = VirtualClock() if rig.model.simulated else RealClock(rig.model.clock.speed)
@@ -63,6 +65,12 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False, record: 
     finally:
         opened.close()
         _say_who_blanks(rig, console)
+
+
+def _tell_of_third_parties(console: Console) -> None:
+    kinds = known_kinds()
+    for offer in kinds.offers:
+        console.print(f"driver of a third party: {kinds.fault(offer) or offer}", markup=False)
 
 
 def _tell(rig: Rig, console: Console) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from drivers import beams, camera, chamber_stage, column, cryostat, eds, milling, needle, scan, stage
 from drivers.beams import Beams
 from drivers.camera import Camera
@@ -16,6 +14,7 @@ from drivers.milling import Milling
 from drivers.needle import Needle
 from drivers.scan import Scan
 from drivers.stage import Stage
+from protocols.plugins import Kinds
 from simulators.camera_server import CameraServer
 from simulators.column_server import ColumnServer
 from simulators.cryostat_server import CryostatServer
@@ -41,6 +40,6 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def known_kinds() -> Mapping[str, Kind]:
+def known_kinds() -> Kinds:
     """Every driver by the name that rig files use."""
-    return KINDS
+    return Kinds(KINDS)

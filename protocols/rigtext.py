@@ -20,6 +20,7 @@ from drivers.rigfile import Calibration, RigFile, Wire
 from drivers.scan import Scan
 from drivers.scan_settings import ScanSettings
 from protocols.kinds import known_kinds
+from protocols.plugins import PluginError
 from protocols.yamlfile import Located, Place, YamlError, read_yaml, text_of
 
 S = TypeVar("S", bound=BaseModel)
@@ -42,12 +43,13 @@ class RigText:
     def kind(self, device: str) -> Kind:
         """What the rig file says the device is; raises RigFileError with its line where there is no such driver."""
         driver = self.model.devices[device].driver
-        if driver not in self.kinds:
-            where = self.located.at(("devices", device, "driver"))
-            raise RigFileError(
-                f'rig {self.name} {where}: there is no driver "{driver}". Drivers: {", ".join(self.kinds)}.'
-            )
-        return self.kinds[driver]
+        where = f"rig {self.name} {self.located.at(('devices', device, 'driver'))}"
+        try:
+            return self.kinds[driver]
+        except KeyError:
+            raise RigFileError(f'{where}: there is no driver "{driver}". Drivers: {", ".join(self.kinds)}.') from None
+        except PluginError as error:
+            raise RigFileError(f"{where}: {error}") from None
 
     def settings(self, device: str, model: type[S]) -> S:
         """The settings of a device; raises RigFileError with the line of each fault."""

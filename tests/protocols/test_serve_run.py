@@ -27,10 +27,10 @@ from tests.protocols.whole_run import (
     make_job,
     recipe_text,
     results,
-    rig_text,
 )
 
 SPEED = 20.0
+RIG = load_rig("bench-exact").text.replace("sample_ceiling: 133 K", "sample_ceiling: 300 K")
 STEPS = "- cool_down: {to: 294 K, ramp: 20 K/min}\n" + IMAGE + MAP
 FIELD = 100e-9  # m, of the small map
 COUNTS = 5.0  # standard deviations that two countings of the same thing may differ by
@@ -72,14 +72,14 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def over_memory(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    job = make_job(tmp_path_factory.mktemp("memory"), recipe_text(STEPS))
+    job = make_job(tmp_path_factory.mktemp("memory"), recipe_text(STEPS), rig=RIG)
     do(job)
     return Done(job.folder)
 
 
 @pytest.fixture(scope="module")
 def over_ports(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    simulated = read_rig(rig_text(), "warm.yaml")
+    simulated = read_rig(RIG, "warm.yaml")
     folder, found = tmp_path_factory.mktemp("ports"), []
     with serving(simulated, Wanted(speed=SPEED)) as now:
         job = make_job(folder, recipe_text(STEPS), rig=served_rig(simulated, now.addresses, SPEED))
