@@ -35,6 +35,7 @@ from drivers.links import (
     open_link,
     parse_address,
 )
+from drivers.milling import Milling
 from drivers.needle import Needle
 from drivers.rigfile import Calibration, DeviceEntry, RigFile
 from drivers.scan import Scan
@@ -90,6 +91,11 @@ class Rig:
         return self._device("column", Column)
 
     @property
+    def milling(self) -> Milling:
+        """Cuts with the ion beam."""
+        return self._device("milling", Milling)
+
+    @property
     def needle(self) -> Needle:
         """The lift-out needle."""
         return self._device("needle", Needle)
@@ -99,7 +105,12 @@ class Rig:
         return {name: dict(device.status()) for name, device in self.devices.items()}
 
     def blank(self) -> None:
-        """Close the beam now; the column closes it where the scan does not. Raises what the scan raises."""
+        """Close every beam that is on now; the column closes the scan's where the box does not.
+
+        Raises what milling and scan raise.
+        """
+        if "milling" in self.devices:
+            self.milling.pause()
         if "scan" not in self.devices:
             return
         try:
