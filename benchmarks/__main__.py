@@ -6,7 +6,7 @@ import argparse
 import sys
 
 # the whole run first: on Linux a child's peak memory is never below what its parent had when it began
-NAMES = ("whole_run", "queries", "engine", "events", "dark_field")
+NAMES = ("whole_run", "queries", "engine", "events", "dark_field", "camera")
 
 
 def main() -> None:
@@ -44,6 +44,10 @@ def _run(name: str, bluesky: str) -> None:
             from benchmarks import dark_field
 
             dark_field.main()
+        case "camera":
+            from benchmarks import camera
+
+            camera.main()
 
 
 if __name__ == "__main__":

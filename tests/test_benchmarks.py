@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import dark_field, engine, events, queries, whole_run
+from benchmarks import camera, dark_field, engine, events, queries, whole_run
 from benchmarks.__main__ import NAMES
 from benchmarks.watched_run import peak_memory
 
@@ -37,6 +37,7 @@ TINY_MAINS: dict[str, Callable[[Path], None]] = {
     "engine": lambda folder: engine.main(steps=2, rounds=1, disk=folder),
     "events": lambda folder: events.main(pixels=4, rounds=1),
     "dark_field": lambda folder: dark_field.main(pixels=8, rounds=1),
+    "camera": lambda folder: camera.main(side=4, rounds=1, depths=[8], disk=folder),
 }
 
 

@@ -21,6 +21,8 @@ from acquisition.inplace import put_in_place
 
 IN_MEMORY = 1 << 26  # bytes of a file that may be finished as a copy in memory
 _ANY_LENGTH = 1 << 42  # bytes, none of which is there
+_ROOM = bytes(1 << 17)  # at a time: as much as the system takes in one go without spoiling its memory for it
+_SPARE = 1 << 14  # bytes that HDF5 takes for itself meanwhile
 _ERRNO = re.compile(r"errno = (\d+)")
 _WAY_OUT = (
     "What was flushed before is kept. Free space on the disk, or close what holds the file, "
@@ -38,6 +40,35 @@ def guarded(file: h5py.File, path: Path, doing: str) -> Iterator[None]:
     except (OSError, RuntimeError) as failure:
         let_go(file)
         raise DataFileError(f"could not {doing}: {_reason(failure)}", where=path, way_out=_WAY_OUT) from failure
+
+
+class Room:
+    """Room behind the end of a live file, made in large pieces before HDF5 wants it in small ones.
+
+    The system takes many small pieces into a file it has in memory already much faster than it lengthens the file for
+    each; and a disk that is full is met here, where it breaks nothing in HDF5.
+    """
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self._end = self._left = 0
+
+    def make(self, size: int) -> None:
+        """See that so many bytes more have room; raises OSError when the disk has none."""
+        self._left -= size
+        if self._left >= 0 or size > len(_ROOM) // 4 or not hasattr(os, "pwrite"):
+            return
+        used = self._file.id.get_filesize()  # all that HDF5 has given away, written or not: never touched here
+        start = max(self._end, used)
+        self._end = start + os.pwrite(self._file.id.get_vfd_handle(), _ROOM, start)
+        self._left = self._end - used - size - _SPARE
+
+
+def cut_off_room(path: Path) -> None:
+    """Let a closed file end where HDF5 says that it ends."""
+    claimed, end = claim_and_end(path)
+    if not claimed and path.stat().st_size > end:
+        os.truncate(path, end)
 
 
 def let_go(file: h5py.File) -> None:

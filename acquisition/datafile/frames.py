@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 
 from acquisition.datafile.camera import Form, runs
-from acquisition.datafile.disk import guarded
-from acquisition.datafile.fletcher import fletcher32
+from acquisition.datafile.disk import Room, guarded
+from acquisition.datafile.fletcher import SIZE, fletcher32
 from acquisition.datafile.records import DataFileError
 from drivers.errors import WireError
 from drivers.ticket import Frame
@@ -59,6 +59,7 @@ class FrameWriter:
         self._passes = table.size // frame.count
         self._came = np.zeros(table.size, np.bool_)  # a byte a position, made at once
         self._usual = b""  # the last header that was found true
+        self._room = Room(table.file)
         self._pending: list[tuple[Any, ...]] = []
 
     @property
@@ -116,7 +117,8 @@ class FrameWriter:
                 raise self._refusal(f"image {image.image} without {name}", self._made_for())
             data = self._chunk(image.image, name, packed)
             total = fletcher32(data)
-            store(where, data + total.to_bytes(4, "little"))
+            self._room.make(len(data) + SIZE)
+            store(where, data + total.to_bytes(SIZE, "little"))
             sums.append(total)
         self._came[row] = True
         (start, per_second), (real, per_second_too) = image.start, image.real

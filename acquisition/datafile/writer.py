@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.datafile.camera import Form, add_frame_table, add_stacks
-from acquisition.datafile.disk import guarded, read_only, revised, waiting
+from acquisition.datafile.disk import cut_off_room, guarded, read_only, revised, waiting
 from acquisition.datafile.finish import Derived, complete
 from acquisition.datafile.frames import FrameWriter
 from acquisition.datafile.hyperspy import overlay, spectrum_metadata
@@ -233,6 +233,8 @@ class DataFile:
         if self._file:
             with guarded(self._file, self.path, "close the record"):
                 self._file.close()
+                if self._frames:
+                    cut_off_room(self.path)
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ from acquisition.exposure import expose
 from acquisition.ledger import Ledger
 from drivers.camera_roll import Roll, Tally
 from drivers.links.faults import Fault, FaultKind
+from drivers.links.messages import FaultyMessages
 from drivers.ticket import Frame
 from drivers.wire.packed import unpack
 from drivers.wire.simplon_frames import CHANNEL, StreamImage
@@ -23,7 +24,7 @@ from tests.acquisition.dose_bench import HERE, opened
 from tests.acquisition.known_frames import SCAN, TICKS, begin, counts, finish, image
 from tests.acquisition.known_map import STARTED, about, pass_record
 from tests.acquisition.run_bench import Desk
-from tests.drivers.camera_bench import SETTINGS, camera_bench
+from tests.drivers.camera_bench import SETTINGS, scanned_bench
 
 EVERY = 50_000 / TICKS  # s from one known image to the next
 
@@ -150,7 +151,9 @@ def test_a_scan_of_the_simulated_camera_is_kept_and_its_dose_counted(
     tmp_path: Path, ledger: Ledger, lost: tuple[int, ...]
 ) -> None:
     """Message 1 is the start of the series, so message n + 2 is image n."""
-    bench = camera_bench(messages=[Fault(FaultKind.LOSS, transfer=number + 2) for number in lost])
+    bench = scanned_bench()
+    faults = [Fault(FaultKind.LOSS, transfer=number + 2) for number in lost]
+    bench.camera._stream = FaultyMessages(bench.camera._stream, faults, seed=0)
     desk = Desk(tmp_path / "control", bench.clock)
     desk.running()
     frame = bench.scan.commanded(SMALL)

@@ -17,6 +17,7 @@ from pytest_mock import MockerFixture
 
 from acquisition.datafile import DataFile, DataFileError, disk, open_record, rescue
 from acquisition.datafile.amend import PAGE, Overlay, changes, put_into
+from acquisition.datafile.superblock import claim_and_end
 from tests.acquisition.known_frames import SCAN, STACK, begin, counts, finish, images, write_scan
 from tests.acquisition.known_map import write_map
 
@@ -50,6 +51,7 @@ def test_the_file_that_was_measured_is_the_one_that_is_finished(tmp_path: Path) 
         finish(file)
     assert file.path.stat().st_ino == before
     assert not file.path.stat().st_mode & 0o222
+    assert file.path.stat().st_size == claim_and_end(file.path)[1]  # and no room is left behind it
     assert list(tmp_path.iterdir()) == [file.path]
     with open_record(file.path) as record:
         assert record.status == "complete"
