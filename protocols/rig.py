@@ -109,10 +109,14 @@ class Rig:
 
         Raises what milling and scan raise.
         """
-        if "milling" in self.devices:
-            self.milling.pause()
-        if "scan" not in self.devices:
-            return
+        try:
+            if "milling" in self.devices:
+                self.milling.pause()
+        finally:
+            if "scan" in self.devices:
+                self._blank_scan()
+
+    def _blank_scan(self) -> None:
         try:
             self.scan.make_safe()
         except RigError as error:
