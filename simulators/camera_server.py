@@ -2,8 +2,8 @@
 
 Source: what DECTRIS' client asks and DECTRIS documents of the stream; states, commands and side effects as in
 tickit-devices; `trigger` is answered when its images are over and a finished series ends by itself, as areaDetector's
-driver relies on.  `assumed`: the statuses of refusals, that nothing can be set while armed, that of an aborted series
-the images that were over are delivered still, how long anything takes (data/camera.yaml).
+driver relies on.  `assumed`: the statuses of refusals, that while armed nothing but the stream can be set, that of an
+aborted series the images that were over are delivered still, how long anything takes (data/camera.yaml).
 """
 
 from __future__ import annotations
@@ -89,10 +89,12 @@ class CameraServer:
     def _parameter(self, asked: Asked, of: Configuration, now: float) -> Response | Later:
         if not asked.put:
             return simplon.say_names(of.names()) if asked.name == "keys" else simplon.say_parameter(of.tell(asked.name))
-        self._see_state(asked.name, now, "idle")
+        if of is self._detector:  # the stream is set while armed, too: LiberTEM-live does so in every series
+            self._see_state(asked.name, now, "idle")
         several = asked.value if isinstance(asked.value, Mapping) and not asked.name else {asked.name: asked.value}
         changed = [name for key, value in several.items() for name in of.put(key, value)]  # type: ignore[arg-type]
-        self._busy = "configure", now + self._configuring
+        if of is self._detector:
+            self._busy = "configure", now + self._configuring
         return Later(now + self._configuring, lambda: simplon.say_names(changed))
 
     def _status(self, now: float) -> dict[str, Parameter]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -51,7 +52,9 @@ def read_json(body: bytes, *, largest: int = LARGEST_JSON) -> Any:
         raise WireError(f"a JSON body of {len(body)} bytes came; at most {largest} are believed")
     _see_depth(body)
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
+        )
     except ValueError as error:  # of JSON, of UTF-8, of a number with too many digits
         raise WireError(f"a body came that is no JSON ({error})") from None
 
@@ -79,3 +82,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:40]} is no number that anything has")
+    return value

@@ -338,11 +338,6 @@ def test_dectris_client_and_libertems_receiver_take_a_series_of_ours(
     assert np.sum(told["total"]) == dark if mode == "ints" else np.sum(told["total"]) > 2 * dark
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="our simulated camera lets nobody set its stream while it is armed; LiberTEM-live does so in every series",
-)
 def test_libertem_live_runs_a_whole_4d_stem_acquisition_on_ours(served: tuple[str, str, Watched]) -> None:
     python = python_with("libertem-live", "CRYOLIFT_LIBERTEM_PYTHON")
     port, stream, camera = served
