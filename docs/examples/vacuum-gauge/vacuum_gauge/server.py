@@ -1,0 +1,76 @@
+"""A simulated EG-1 in front of the world: bytes in, bytes out, and a chamber that is pumped down."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+from drivers.errors import WireError
+from vacuum_gauge import wire
+from vacuum_gauge.wire import Fault, Filament, Pressure, Status
+
+LATENCY = 0.05  # s, the longest the manual allows
+VENTED, BASE = 1e5, 1.3e-5  # Pa; assumed
+PUMPING = 20.0  # s in which the pressure falls to 1/e; assumed
+RANGE = 1e-7, 1.0  # Pa, in which the filament may burn
+VERSION = "1.04"
+
+
+class GaugeServer:
+    """A `Peer`, as drivers.links.memory has it. The chamber is vented when the world begins."""
+
+    def __init__(self, world: Any) -> None:
+        self._clock = world.clock
+        self._began = self._clock.now()
+        self._splitter = wire.splitter()
+        self._replies: deque[tuple[float, bytes]] = deque()
+        self._filament = False
+
+    def connected(self) -> None:
+        self._splitter.reset()
+        self._replies.clear()
+
+    def disconnected(self) -> None:
+        self._replies.clear()
+
+    def receive(self, data: bytes) -> None:
+        self._splitter.feed(data)
+        while True:
+            try:
+                line = self._splitter.next()
+            except WireError:
+                line = ""  # answered as what it is: no message of ours
+            if line is None:
+                return
+            self._replies.append((self._clock.now() + LATENCY, wire.encode(self._answer(wire.request(line)))))
+
+    def due(self) -> float | None:
+        return self._replies[0][0] if self._replies else None
+
+    def send(self) -> bytes:
+        if not self._replies or self._replies[0][0] > self._clock.now():
+            return b""
+        return self._replies.popleft()[1]
+
+    def _pascals(self) -> float:
+        return BASE + (VENTED - BASE) * math.exp(-(self._clock.now() - self._began) / PUMPING)
+
+    def _answer(self, asked: wire.Request | None) -> wire.Reply:
+        pascals = self._pascals()
+        self._filament = self._filament and pascals <= RANGE[1]
+        match asked:
+            case wire.Identify():
+                return wire.Identity("EG-1", "0000", VERSION)
+            case wire.AskPressure():
+                status = Status.VALID if self._filament else Status.FILAMENT_OFF
+                return Pressure(pascals if self._filament else 0.0, status)
+            case wire.AskFilament():
+                return Filament(self._filament)
+            case wire.SetFilament(on=True) if pascals > RANGE[1]:
+                return wire.Refused(Fault.PRESSURE_TOO_HIGH)
+            case wire.SetFilament(on=on):
+                self._filament = on
+                return wire.Done()
+            case _:
+                return wire.Refused(Fault.UNKNOWN)
