@@ -68,6 +68,11 @@ def test_the_date_of_a_fast_clock_runs_as_fast() -> None:
     assert clock.utc() - began >= timedelta(seconds=5)
 
 
+def test_a_fast_clock_that_goes_on_counts_the_time_between_as_fast() -> None:
+    clock = RealClock(speed=50.0, started=datetime.now(UTC) - timedelta(seconds=100))
+    assert 5000.0 <= clock.now() < 5500.0  # the boxes' time went on at the same speed
+
+
 @pytest.mark.parametrize("speed", [0.0, -1.0, 1e6, math.inf, math.nan])
 def test_an_impossible_speed_is_refused(speed: float) -> None:
     with pytest.raises(ValueError, match="speed"):
