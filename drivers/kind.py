@@ -42,6 +42,7 @@ class Kind:
     stream: the box also pushes messages, and has them in its attribute `stream`; its driver is given `stream=`, a
     MessageLink.
     optics: which of the rig's `optics:` its driver is given as keywords.
+    called: the one name such a device has in a rig file, because interlocks and steps know it by that; "" for any.
     outputs, input: the sockets for trigger cables on the box; a driver with an input is given `INPUT_latency=`, s, of
     the one cable that must end there.
     """
@@ -52,6 +53,7 @@ class Kind:
     served: Callable[[Any], Any] | None = None
     port: Literal["tcp", "udp", "serial", "http"] = "tcp"
     stream: bool = False
+    called: str = ""
     optics: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     input: str | None = None

@@ -26,17 +26,23 @@ from simulators.stage_server import StageServer
 
 KINDS: dict[str, Kind] = {
     "lakeshore": Kind(
-        Cryostat, cryostat.ranges, CryostatServer, served=lambda world: CryostatServer(world, spacing=0.0)
+        Cryostat,
+        cryostat.ranges,
+        CryostatServer,
+        served=lambda world: CryostatServer(world, spacing=0.0),
+        called="cryostat",
     ),
-    "open-beam-interface": Kind(Scan, scan.ranges, ScanServer, outputs=("unblanked", "pixel_clock")),
-    "amptek-dp5": Kind(Eds, eds.ranges, EdsServer, port="udp", input="sync"),
-    "fibsem-stage": Kind(ChamberStage, chamber_stage.ranges, FibsemServer, port="http"),
-    "fibsem-beams": Kind(Beams, beams.ranges, FibsemServer, port="http"),
-    "fibsem-milling": Kind(Milling, milling.ranges, FibsemServer, port="http"),
+    "open-beam-interface": Kind(Scan, scan.ranges, ScanServer, called="scan", outputs=("unblanked", "pixel_clock")),
+    "amptek-dp5": Kind(Eds, eds.ranges, EdsServer, port="udp", called="eds", input="sync"),
+    "fibsem-stage": Kind(ChamberStage, chamber_stage.ranges, FibsemServer, port="http", called="chamber_stage"),
+    "fibsem-beams": Kind(Beams, beams.ranges, FibsemServer, port="http", called="beams"),
+    "fibsem-milling": Kind(Milling, milling.ranges, FibsemServer, port="http", called="milling"),
     "pi-gcs2": Kind(Stage, stage.ranges, StageServer),
-    "kleindiek-nanocontrol": Kind(Needle, needle.ranges, NeedleServer, port="serial"),
-    "temscript": Kind(Column, column.ranges, ColumnServer, port="http", optics=("beam_energy",)),
-    "dectris-simplon": Kind(Camera, camera.ranges, CameraServer, port="http", stream=True, input="gate"),
+    "kleindiek-nanocontrol": Kind(Needle, needle.ranges, NeedleServer, port="serial", called="needle"),
+    "temscript": Kind(Column, column.ranges, ColumnServer, port="http", called="column", optics=("beam_energy",)),
+    "dectris-simplon": Kind(
+        Camera, camera.ranges, CameraServer, port="http", stream=True, called="camera", input="gate"
+    ),
 }
 
 

@@ -16,6 +16,7 @@ from drivers.kind import Kind
 from drivers.limits import Limits
 from drivers.links import AddressError, HttpAddress, parse_address
 from drivers.links.http import stays_here
+from drivers.needle import Needle
 from drivers.rigfile import Calibration, RigFile, Wire
 from drivers.scan import Scan
 from drivers.scan_settings import ScanSettings
@@ -101,6 +102,7 @@ def read_rig(text: str, name: str) -> RigText:
         settings = rig.settings(device, rig.kind(device).driver.Settings)
         if not model.simulated:
             _see_dates(rig, settings, ("devices", device, "settings"))
+    _see_names(rig)
     _see_links(rig)
     for number, wire in enumerate(model.wiring):
         _see_socket(rig, ("wiring", number, "from"), wire.source, lambda kind: kind.outputs)
@@ -165,6 +167,26 @@ def _see_dates(rig: RigText, model: BaseModel, place: Place) -> None:
             raise RigFileError(f"{where}: of a real rig a calibration has a date")
         if isinstance(value, BaseModel):
             _see_dates(rig, value, (*place, key))
+
+
+def _see_names(rig: RigText) -> None:
+    """See that each device has the name by which interlocks and steps know it, and that a needle has its stage.
+
+    Under another name, or beside a stage that nobody called the sample's, no rule would ever refuse anything.
+    """
+    moving = [name for name in rig.model.devices if hasattr(rig.kind(name).driver, "move_to")]
+    for name, entry in rig.model.devices.items():
+        kind, where = rig.kind(name), f"rig {rig.name} {rig.located.at(('devices', name))}"
+        if kind.called and name != kind.called:
+            raise RigFileError(f"{where}: the device of {entry.driver} is called {kind.called}, not {name}")
+        if kind.driver is Needle and entry.station != "fibsem":
+            raise RigFileError(f"{where}: a needle stands at the fibsem")
+        beside = [other for other in moving if rig.model.devices[other].station == entry.station]
+        if kind.driver is Needle and beside and entry.station not in rig.model.sample_stage:
+            raise RigFileError(
+                f"{where}: `sample_stage:` does not say which stage carries the sample at the needle; is it "
+                f"{' or '.join(beside)}?"
+            )
 
 
 def _see_links(rig: RigText) -> None:
