@@ -198,6 +198,11 @@ def _see_links(rig: RigText) -> None:
             address = parse_address(entry.link)
         except AddressError as error:
             raise RigFileError(f"{where}: {error}") from None
+        if rig.model.clock.speed != 1.0 and not stays_here(getattr(address, "host", "localhost")):
+            raise RigFileError(
+                f"{where}: {entry.link} is on another computer, and a clock with a speed is for simulated boxes "
+                "that are served on this one; an instrument has none."
+            )
         if not rig.model.simulated and (kind.port == "http") != isinstance(address, HttpAddress):
             wanted = "http://HOST:PORT" if kind.port == "http" else "tcp://HOST:PORT, udp://HOST:PORT or serial:PORT"
             raise RigFileError(f"{where}: {entry.driver} is reached at {wanted}, not at {entry.link}")

@@ -94,6 +94,13 @@ def test_the_clock_of_a_simulated_rig_has_no_speed() -> None:
         read_rig(BENCH.text + "clock: {speed: 20}\n", "my.yaml")
 
 
+def test_a_clock_with_a_speed_is_for_boxes_on_this_computer_only() -> None:
+    elsewhere = ADDRESSES | {"cryostat": "tcp://10.0.0.5:7777"}
+    served_rig(BENCH, elsewhere, 1.0)
+    with pytest.raises(RigFileError, match=r"tcp://10\.0\.0\.5:7777 is on another computer"):
+        served_rig(BENCH, elsewhere, 20.0)
+
+
 # --- what is refused
 
 
