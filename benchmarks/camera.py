@@ -38,6 +38,7 @@ from drivers.wire.simplon_frames import CHANNEL, StreamImage
 
 ROOT = Path(__file__).parents[1]
 AT_A_TIME = 256  # images handed to the writer together, as the camera's driver does
+WAITING = 1024  # messages at most that wait in the link: a quarter of a scan fills it, too
 SILENCE = 10.0  # s without a message
 SHORT = 100  # bytes: the end of a series is shorter, an image longer
 
@@ -59,7 +60,7 @@ class Sender:
         """The messages of a series of so many images, as the link brings them, the end message last."""
         stdin = self._process.stdin
         assert stdin is not None
-        link = ZmqLink("camera", self._address, RealClock(1.0))
+        link = ZmqLink("camera", self._address, RealClock(1.0), high_water=WAITING)
         try:
             print(images, file=stdin, flush=True)
             ends, silence = False, 0.0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from acquisition.datafile import Column, DataFile, rescue
+from tests.acquisition.known_frames import write_passes, write_scan
 from tests.acquisition.known_map import FRAME, STARTED, about, begin, pass_record, take_pass, write_map
 
 pytestmark = pytest.mark.peer
@@ -51,7 +52,10 @@ def rescued(path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=[write_map, one_image, one_table, rescued], ids=lambda make: make.__name__)
+RECORDS = [write_map, one_image, one_table, rescued, write_scan, write_passes]
+
+
+@pytest.fixture(scope="module", params=RECORDS, ids=lambda make: make.__name__)
 def record(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy that can be written: nxvalidate opens files for writing."""
     made: Path = request.param(tmp_path_factory.mktemp("nexus") / "0004-step.nxs")
