@@ -80,6 +80,7 @@ def test_every_command_of_the_interface_so_far_is_there() -> None:
         "blank",
         "answer",
         "reset",
+        "serve",
     }
     assert fixed | {"sample"} <= set(COMMANDS)
 
