@@ -7,7 +7,6 @@ set point ramps, SETP? tells where it is, not where it goes.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,6 +15,7 @@ from drivers.errors import WireError
 from drivers.wire import lakeshore as wire
 from drivers.wire.lakeshore import Event, Reading
 from drivers.wire.text import LineSplitter, Message, OutOfBounds, Values, split_compound
+from simulators.byte_box import ByteBox
 from simulators.thermal import Cryostat, Node
 from simulators.world import World
 
@@ -76,7 +76,7 @@ class _Input:
     alarmed: dict[str, int] = field(default_factory=lambda: {"high": 0, "low": 0})
 
 
-class CryostatServer:
+class CryostatServer(ByteBox[str]):
     """The `Peer` of one host.
 
     spacing: s; a message that begins earlier after the last exchange is lost, as on the serial line (manual 6.3.5: the
@@ -84,10 +84,9 @@ class CryostatServer:
     """
 
     def __init__(self, world: World, *, spacing: float = wire.SPACING) -> None:
+        super().__init__(world, LineSplitter(b"\n"))
         self._world = world
         self._spacing = spacing
-        self._splitter = LineSplitter(b"\n")
-        self._replies: deque[tuple[float, bytes]] = deque()
         self._free_from = 0.0
         self._events = Event.POWER_ON  # stale until somebody reads it
         self._masks = {"*ESE": 0, "*SRE": 0}
@@ -101,48 +100,21 @@ class CryostatServer:
         self._heaters = {number: {"ohms": 1, "preset": 0, "current": 0.632, "display": 2} for number in (1, 2)}
         world.processes.append(self._watch_limits)
 
-    # --- Peer
-
-    def connected(self) -> None:
-        self._splitter.reset()
-        self._replies.clear()
-
-    def disconnected(self) -> None:
-        self._replies.clear()
-
-    def receive(self, data: bytes) -> None:
-        self._world.catch_up()
-        self._splitter.feed(data)
-        while True:
-            try:
-                line = self._splitter.next()
-            except WireError:
-                self._events |= Event.COMMAND_ERROR
-                continue
-            if line is None:
-                return
-            if line.strip():  # the maker's client opens with a bare line feed
-                self._hear(line)
-
-    def due(self) -> float | None:
-        return self._replies[0][0] if self._replies else None
-
-    def send(self) -> bytes:
-        if not self._replies or self._replies[0][0] > self._world.clock.now():
-            return b""
-        return self._replies.popleft()[1]
-
     # --- lines
 
+    def _mishear(self, error: WireError) -> None:
+        self._events |= Event.COMMAND_ERROR
+
     def _hear(self, line: str) -> None:
-        now = self._world.clock.now()
-        if now < self._free_from - 1e-9:  # clocks round
+        now = self._clock.now()
+        blank = not line.strip()  # the maker's client opens with a bare line feed
+        if blank or now < self._free_from - 1e-9:  # clocks round
             return
         parts = (self._answer(part.strip().removeprefix(":")) for part in split_compound(line))
         answered = [reply for reply in parts if reply is not None]
         if answered:
             now = max(now, self._replies[-1][0] if self._replies else 0.0) + LATENCY
-            self._replies.append((now, ";".join(answered).encode("ascii") + b"\r\n"))
+            self._say(";".join(answered).encode("ascii") + b"\r\n", now)
         self._free_from = now + self._spacing
 
     def _answer(self, text: str) -> str | None:

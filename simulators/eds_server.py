@@ -7,19 +7,18 @@ Source: DP5 Programmer's Guide (packets, acknowledge codes, text commands). What
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.clock import Clock
 from drivers.errors import WireError
 from drivers.wire import dp5
 from drivers.wire.dp5 import Ack, BadPacket, Packet
 from drivers.wire.dp5_list import encode_words
 from drivers.wire.dp5_status import Device, ListSync, Status, flags, list_flags
+from simulators.byte_box import ByteBox, Surroundings
 from simulators.eds_pulses import ListFifo, PulseProcessor, Pulses, Shaping
 from simulators.eds_text import DEFAULTS, TextError, checked
 
@@ -36,28 +35,22 @@ class Photons(Protocol):
     def photons(self, until: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
 
-class XrayWorld(Protocol):
+class XrayWorld(Surroundings, Protocol):
     """What this server needs of the world."""
-
-    @property
-    def clock(self) -> Clock: ...
 
     @property
     def eds(self) -> Photons: ...
 
-    def catch_up(self) -> None: ...
-
     def listen(self, input: str, heard: Callable[[float, bool], None], /) -> None: ...
 
 
-class EdsServer:
+class EdsServer(ByteBox[Packet]):
     """One DP5 on one line; its sync input is `eds.sync`."""
 
     def __init__(self, world: XrayWorld) -> None:
+        super().__init__(world, dp5.Splitter())
         self._world = world
-        self._splitter = dp5.Splitter()
         self._heard = 0.0
-        self._outbox: deque[tuple[float, bytes]] = deque()
         self._edges: list[float] = []
         self._text = dict(DEFAULTS)
         self._pulses = PulseProcessor()
@@ -86,40 +79,26 @@ class EdsServer:
 
     # the line ---------------------------------------------------------------------------------------------------------
 
-    def connected(self) -> None:
-        self._splitter.reset()
-        self._outbox.clear()
-
-    def disconnected(self) -> None:
-        self.connected()
-
     def receive(self, data: bytes) -> None:
         self._advance()
         if self._done - self._heard > STALE:
             self._splitter.reset()
         self._heard = self._done
-        try:
-            self._splitter.feed(data)
-            while (packet := self._splitter.next()) is not None:
-                answer = self._answers.get(packet.pid)
-                self._reply(answer(packet.data) if answer else _ack(Ack.PID))
-        except BadPacket as fault:
-            self._splitter.reset()
-            self._reply(_ack(fault.ack))
+        super().receive(data)
 
-    def due(self) -> float | None:
-        return self._outbox[0][0] if self._outbox else None
+    def _hear(self, packet: Packet) -> None:
+        answer = self._answers.get(packet.pid)
+        self._reply(answer(packet.data) if answer else _ack(Ack.PID))
 
-    def send(self) -> bytes:
-        if not self._outbox or self._outbox[0][0] > self._world.clock.now():
-            return b""
-        return self._outbox.popleft()[1]
+    def _mishear(self, error: WireError) -> None:
+        self._splitter.reset()
+        self._reply(_ack(error.ack if isinstance(error, BadPacket) else Ack.SYNC))
 
     def _reply(self, packet: Packet) -> None:
-        due = max([self._done, *(moment for moment, _ in self._outbox)])
+        due = max([self._done, *(moment for moment, _ in self._replies)])
         for datagram in dp5.datagrams(packet.encode()):
             due += DATAGRAM_TIME
-            self._outbox.append((due, datagram))
+            self._say(datagram, due)
 
     # answers ----------------------------------------------------------------------------------------------------------
 

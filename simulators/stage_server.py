@@ -7,15 +7,16 @@ only; a target given on the way replaces the one before; how long an answer take
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from math import degrees
 from typing import Any, Final
 
+from drivers.errors import WireError
 from drivers.pose import AXES
 from drivers.wire import gcs2 as wire
 from drivers.wire.gcs2 import Failure, Message, Misheard, RequestSplitter, Said
 from simulators.axes import Axis
+from simulators.byte_box import ByteBox
 from simulators.world import World
 
 LATENCY = 0.004  # s from the end of a question to its answer
@@ -33,7 +34,7 @@ class Refuse(Exception):
         self.failure = failure
 
 
-class StageServer:
+class StageServer(ByteBox[Said]):
     """The `Peer` of one host.
 
     names: of the axes, as the controller calls them, first axis first.  knows_units: whether it has the query PUN?,
@@ -41,45 +42,24 @@ class StageServer:
     """
 
     def __init__(self, world: World, *, names: Mapping[str, str] = NAMES, knows_units: bool = True) -> None:
+        super().__init__(world, RequestSplitter())
         self._world = world
         self._axes = {names[axis]: world.stage.axes[axis] for axis in AXES}
         self._scale = {names[axis]: (degrees(1.0) if axis in ROTARY else 1e3) for axis in AXES}
         self._units = {names[axis]: ("deg" if axis in ROTARY else "mm") for axis in AXES}
         self._answers = {message: tell for message, tell in ANSWERS.items() if knows_units or message is not wire.UNITS}
-        self._splitter = RequestSplitter()
-        self._replies: deque[tuple[float, bytes]] = deque()
         self._error = Failure.NONE
 
-    # --- Peer
-
-    def connected(self) -> None:
-        self._splitter.reset()
-        self._replies.clear()
-
-    def disconnected(self) -> None:
-        self._replies.clear()
-
-    def receive(self, data: bytes) -> None:
-        self._world.catch_up()
-        self._splitter.feed(data)
-        while True:
-            try:
-                said = self._splitter.next()
-                if said is None:
-                    return
-                self._do(said)
-            except (Misheard, Refuse) as error:
-                self._error = error.failure
-
-    def due(self) -> float | None:
-        return self._replies[0][0] if self._replies else None
-
-    def send(self) -> bytes:
-        if not self._replies or self._replies[0][0] > self._world.clock.now():
-            return b""
-        return self._replies.popleft()[1]
-
     # --- messages
+
+    def _mishear(self, error: WireError) -> None:
+        self._error = error.failure if isinstance(error, Misheard) else Failure.SYNTAX
+
+    def _hear(self, said: Said) -> None:
+        try:
+            self._do(said)
+        except Refuse as refused:
+            self._error = refused.failure
 
     def _do(self, said: Said) -> None:
         for axis in self._axes.values():
@@ -97,15 +77,15 @@ class StageServer:
                 raise Refuse(Failure.INVALID_AXIS)
         found = tell(self, said)
         if said.message.answer is not None:
-            self._replies.append((self._world.clock.now() + LATENCY, said.answer(found)))
+            self._say(said.answer(found), self._clock.now() + LATENCY)
 
     def _each(self, said: Said, tell: Callable[[Axis, float], Any], *, scaled: bool = False) -> dict[str, Any]:
-        now = self._world.clock.now()
+        now = self._clock.now()
         told = {name: tell(self._axes[name], now) for name in said.axes}
         return {name: value * self._scale[name] for name, value in told.items()} if scaled else told
 
     def _register(self, axis: Axis) -> int:
-        now = self._world.clock.now()
+        now = self._clock.now()
         bits = {
             wire.Status.SERVO: axis.servo,
             wire.Status.MOVING: axis.moving(now),
@@ -115,7 +95,7 @@ class StageServer:
         return sum(int(bit) for bit, holds in bits.items() if holds)
 
     def _motion(self) -> int:
-        now = self._world.clock.now()
+        now = self._clock.now()
         return sum(1 << number for number, axis in enumerate(self._axes.values()) if axis.moving(now))
 
     def _read_error(self) -> int:
@@ -133,19 +113,19 @@ class StageServer:
             if not axis.lowest - rounding <= target <= axis.highest + rounding:
                 raise Refuse(Failure.POSITION_OUT_OF_LIMITS)
         for name, target in targets.items():
-            self._axes[name].go(target, self._world.clock.now())
+            self._axes[name].go(target, self._clock.now())
 
     def _reference(self, said: Said) -> None:
         axes = [self._axes[name] for name in said.axes]
         if not all(axis.servo for axis in axes):
             raise Refuse(Failure.NOT_REFERENCED_OR_SERVO_OFF)
         for axis in axes:
-            axis.find_reference(self._world.clock.now())
+            axis.find_reference(self._clock.now())
 
     def _servo(self, said: Said) -> None:
         for name, on in zip(said.axes, said.values, strict=True):
             if self._axes[name].servo != on:
-                self._axes[name].switch(on, self._world.clock.now())
+                self._axes[name].switch(on, self._clock.now())
 
     def _velocity(self, said: Said) -> None:
         speeds = {name: value / self._scale[name] for name, value in zip(said.axes, said.values, strict=True)}
@@ -156,7 +136,7 @@ class StageServer:
 
     def _stop(self, axes: tuple[str, ...] = ()) -> None:
         for name in axes or self._axes:
-            self._axes[name].stop(self._world.clock.now())
+            self._axes[name].stop(self._clock.now())
         self._error = Failure.STOPPED
 
 

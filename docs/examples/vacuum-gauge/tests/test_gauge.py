@@ -31,6 +31,9 @@ class Still:
 
     clock: VirtualClock
 
+    def catch_up(self) -> None:
+        pass
+
 
 def golden() -> list[tuple[str, str]]:
     """Direction and line of each message in the transcript."""

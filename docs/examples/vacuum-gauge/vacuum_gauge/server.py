@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from typing import Any
 
 from drivers.errors import WireError
+from simulators.byte_box import ByteBox, Surroundings
 from vacuum_gauge import wire
 from vacuum_gauge.wire import Fault, Filament, Pressure, Status
 
@@ -17,41 +16,19 @@ RANGE = 1e-7, 1.0  # Pa, in which the filament may burn
 VERSION = "1.04"
 
 
-class GaugeServer:
-    """A `Peer`, as drivers.links.memory has it. The chamber is vented when the world begins."""
+class GaugeServer(ByteBox[str]):
+    """The chamber is vented when the world begins."""
 
-    def __init__(self, world: Any) -> None:
-        self._clock = world.clock
+    def __init__(self, world: Surroundings) -> None:
+        super().__init__(world, wire.splitter())
         self._began = self._clock.now()
-        self._splitter = wire.splitter()
-        self._replies: deque[tuple[float, bytes]] = deque()
         self._filament = False
 
-    def connected(self) -> None:
-        self._splitter.reset()
-        self._replies.clear()
+    def _hear(self, line: str) -> None:
+        self._say(wire.encode(self._answer(wire.request(line))), self._clock.now() + LATENCY)
 
-    def disconnected(self) -> None:
-        self._replies.clear()
-
-    def receive(self, data: bytes) -> None:
-        self._splitter.feed(data)
-        while True:
-            try:
-                line = self._splitter.next()
-            except WireError:
-                line = ""  # answered as what it is: no message of ours
-            if line is None:
-                return
-            self._replies.append((self._clock.now() + LATENCY, wire.encode(self._answer(wire.request(line)))))
-
-    def due(self) -> float | None:
-        return self._replies[0][0] if self._replies else None
-
-    def send(self) -> bytes:
-        if not self._replies or self._replies[0][0] > self._clock.now():
-            return b""
-        return self._replies.popleft()[1]
+    def _mishear(self, error: WireError) -> None:
+        self._hear("")  # answered as what it is: no message of ours
 
     def _pascals(self) -> float:
         return BASE + (VENTED - BASE) * math.exp(-(self._clock.now() - self._began) / PUMPING)
