@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from drivers.limits import Range
 from drivers.rigfile import Strict
-from physics.quantities import Radians, Seconds
+from physics.quantities import PositiveSpan, Radians, Seconds
 
 
 class CameraLimits(Strict):
@@ -17,14 +17,8 @@ class CameraLimits(Strict):
     frame_time: s from image to image, shortest and longest.  images: most of one series.
     """
 
-    frame_time: tuple[Seconds, Seconds]
+    frame_time: PositiveSpan[Seconds]
     images: Annotated[int, Field(ge=1, le=1 << 24)] = 1 << 20
-
-    @model_validator(mode="after")
-    def _ordered(self) -> CameraLimits:
-        if not 0.0 < self.frame_time[0] < self.frame_time[1]:
-            raise ValueError("the shorter frame time comes first")
-        return self
 
 
 class CameraSettings(Strict):
@@ -42,6 +36,11 @@ class CameraSettings(Strict):
     compression: Literal["bslz4", "lz4", "none"] = "bslz4"
     stream_format: Literal["cbor", "legacy"] = "cbor"
     limits: CameraLimits
+
+    @property
+    def largest_image(self) -> int:
+        """Bytes of an image of 32 bits a pixel that did not get smaller."""
+        return self.pixels[0] * self.pixels[1] * 4
 
 
 def ranges(settings: CameraSettings) -> dict[str, Range]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from drivers.errors import RigError
 from drivers.interlocks import Interlocks, RigState
 from drivers.kind import Device, Kind
 from drivers.links import (
+    HIGH_WATER,
     AbortFlag,
     HttpAddress,
     HttpLink,
@@ -46,7 +47,10 @@ from simulators.http_box import HttpPeer
 from simulators.sample import SampleError, load_sample, sample_file
 from simulators.world import World
 
+FEWEST = 16  # messages that may wait, however large
 STREAM_PORT = 31001  # where a SIMPLON detector pushes Stream V2 from, unless it is told otherwise
+SAFE_FIRST: dict[type, int] = {Column: 0, Scan: 0, Milling: 0, Camera: 2, Eds: 2}  # all others are 1
+ROOM = 1 << 30  # bytes of images that may wait for us: a disk that stalls all night must not fill the memory
 D = TypeVar("D")
 
 
@@ -148,7 +152,8 @@ class Rig:
         """Blank, stop, heater off, on every device, whatever happened before; never raises, says what was tried."""
         tried: list[Attempt] = []
         with self.abort.ignored():
-            for name, device in self.devices.items():  # in the order they were opened: the beam first
+            # the beams first; a line that is dead keeps the others waiting, and a camera moves and opens nothing
+            for name, device in sorted(self.devices.items(), key=lambda each: SAFE_FIRST.get(type(each[1]), 1)):
                 try:
                     device.make_safe()
                     tried.append(Attempt(f"{name}: safe", safe=True))
@@ -157,14 +162,18 @@ class Rig:
         return tried
 
     def close(self) -> None:
-        """Blank the column, then close every link, the beam's last: a scan box without a line lets go of it."""
-        if "column" in self.devices:
-            with suppress(RigError), self.abort.ignored():  # a line that is gone cannot be asked
-                self.column.blank()
-        for link in reversed(self.links):
-            link.close()
-        if self.lock is not None:
-            self.lock.release()
+        """Blank the column, then close every link, the beam's last: a scan box without a line lets go of it.
+
+        What cannot be closed keeps nothing else open; it is raised when all was tried.
+        """
+        with ExitStack() as closing:  # the last in is the first out
+            if self.lock is not None:
+                closing.callback(self.lock.release)
+            for link in self.links:
+                closing.callback(link.close)
+            if "column" in self.devices:
+                with suppress(RigError), self.abort.ignored():  # a line that is gone cannot be asked
+                    self.column.blank()
 
     def stale(self, calibration: Calibration) -> str:
         """How old a calibration is and how old it may be, when it must not be counted with; "" while it is valid."""
@@ -315,12 +324,14 @@ class _Lines:
             self._opened.links.append(self._made[entry.link])
         return self._made[entry.link]
 
-    def stream(self, name: str, entry: DeviceEntry) -> MessageLink:
-        """The link that a device's box pushes messages through."""
+    def stream(self, name: str, entry: DeviceEntry, largest: int) -> MessageLink:
+        """The link that a device's box pushes messages through, of `largest` bytes at most."""
         opened, address = self._opened, parse_address(entry.link)
         if isinstance(address, HttpAddress):
             place = address.stream or f"tcp://{address.host}:{STREAM_PORT}"
-            stream: MessageLink = ZmqLink(name, place, opened.clock, opened.abort)
+            stream: MessageLink = ZmqLink(
+                name, place, opened.clock, opened.abort, high_water=max(min(ROOM // largest, HIGH_WATER), FEWEST)
+            )
         else:
             stream = MemoryMessages(name, self._boxes[entry.link].stream, opened.clock, opened.abort)
         if self._record is not None:
@@ -340,12 +351,14 @@ class _Lines:
 def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines: _Lines, wait: Wait) -> None:
     kind = rig.kind(name)
     link = lines.to(name, entry, kind)
-    more: dict[str, Any] = {"stream": lines.stream(name, entry)} if kind.stream else {}
+    settings = rig.settings(name, kind.driver.Settings)
+    more: dict[str, Any] = {}
+    if kind.stream:
+        more["stream"] = lines.stream(name, entry, getattr(settings, "largest_image", ROOM // HIGH_WATER))
     if kind.input:
         [wire] = rig.wires_to(f"{name}.{kind.input}")
         more[f"{kind.input}_latency"] = wire.latency
     more |= {number: getattr(rig.model.optics, number) for number in kind.optics}
-    settings = rig.settings(name, kind.driver.Settings)
     guard = opened.interlocks.guard
     device = kind.driver(link, settings, limits=rig.limits(name), guard=guard, wait=wait, name=name, **more)
     opened.devices[name] = device  # one that fails to open is made safe with the others

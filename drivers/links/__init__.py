@@ -19,9 +19,10 @@ from drivers.links.tap import (
 )
 from drivers.links.tcp import TcpLink
 from drivers.links.udp import UdpLink
-from drivers.links.zeromq import ZmqLink
+from drivers.links.zeromq import HIGH_WATER, ZmqLink
 
 __all__ = [
+    "HIGH_WATER",
     "LONGEST_WAIT",
     "AbortFlag",
     "AddressError",
