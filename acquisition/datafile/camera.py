@@ -100,6 +100,7 @@ def add_frame_table(event: h5py.Group, name: str, frame: Frame, passes: int, for
     # on the disk at once: its place there must be fixed before SWMR starts
     early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    early.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)  # zeros, not what lay there
     table = place.create_dataset("table", shape=(passes * frame.count,), dtype=np.dtype(row), dcpl=early)
     table.attrs["units"] = "start: s, real: s"
     return table
