@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from acquisition.datafile import open_record, rescue
+from acquisition.datafile import disk, open_record, rescue
 from tests.acquisition.known_frames import SCAN, STACK, counts
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,11 @@ def test_our_reader_reads_the_file_of_a_killed_writer(killed: Path) -> None:
         assert np.array_equal(frames.frame(2, 0), counts(10))
 
 
-def test_rescue_keeps_what_was_flushed_and_lists_what_is_missing(torn: Path) -> None:
+@pytest.mark.parametrize("copied_in_memory", [True, False])
+def test_rescue_keeps_what_was_flushed_and_lists_what_is_missing(
+    torn: Path, monkeypatch: pytest.MonkeyPatch, copied_in_memory: bool
+) -> None:
+    monkeypatch.setattr(disk, "IN_MEMORY", 1 << 30 if copied_in_memory else 0)
     rescued = rescue(torn)
     assert (rescued.status, rescued.unreadable) == ("recovered", {})
     with h5py.File(torn) as raw:
