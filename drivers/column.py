@@ -300,6 +300,8 @@ class Column:
             raise self._no(action, "has its column valves closed", "Open them at the microscope, if all is well there.")
         if (mode := self._ask(action, wire.MODE)) != "STEM":
             raise self._no(action, f"is in {mode} mode", "Switch the microscope to STEM.")
+        if (state := self._goniometer.state(action)) in wire.UNDER_WAY:  # a move that was aborted goes to its end
+            raise self._no(action, f"has a goniometer that is {state}", "Wait until it stands where it was sent.")
 
     def _see_energy(self, action: str) -> None:
         found = self._agreed(action, wire.VOLTAGE)
@@ -316,7 +318,7 @@ class Column:
             self._order(action, wire.BEAM_BLANKED, True, safe=True)
             if not self._ask(action, wire.BEAM_BLANKED):
                 raise self._no(action, "reads open after it was blanked", "Close the column valves by hand.")
-        except DeviceError as error:
+        except (DeviceError, WireError) as error:  # it says no, or nothing that could be believed
             self._close_valves(action)
             error.way_out = "The column valves were told to close. Open them when the blanker works."
             raise

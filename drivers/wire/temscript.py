@@ -21,6 +21,7 @@ LARGEST_ANSWER = 1 << 16  # bytes of anything but an image
 LONGEST_NAME = 64
 AXES = ("x", "y", "z", "a", "b")
 STAGE_STATES = ("READY", "DISABLED", "NOT_READY", "GOING", "MOVING", "WOBBLING")
+UNDER_WAY = ("GOING", "MOVING", "WOBBLING")
 VACUUM_STATES = ("UNKNOWN", "OFF", "CAMERA_AIR", "BUSY", "READY", "ELSE")
 BEYOND = ("UNDERFLOW", "OVERFLOW")  # what a gauge says instead of a pressure
 SIZES = ("FULL", "HALF", "QUARTER")

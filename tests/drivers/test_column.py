@@ -169,6 +169,25 @@ def test_a_blanker_that_reads_open_closes_the_valves(bench: ColumnBench) -> None
     assert not bench.world.column.valves_open
 
 
+def test_a_blanker_that_answers_nothing_that_can_be_believed_closes_the_valves(bench: ColumnBench) -> None:
+    bench.answer("beam_blanked", Response(200, b'"perhaps"', "application/json"))
+    with pytest.raises(WireError, match="valves were told to close"):
+        bench.column.make_safe()
+    assert not bench.world.column.valves_open
+
+
+@pytest.mark.parametrize("state", wire.UNDER_WAY)
+def test_no_beam_is_opened_while_the_goniometer_is_under_way(bench: ColumnBench, state: str) -> None:
+    bench.answer("stage_status", wire.STAGE_STATUS.answer(state))
+    with pytest.raises(DeviceError, match=f"release has a goniometer that is {state}"):
+        bench.column.release()
+    ticket = bench.office.ticket(IMAGE)
+    with pytest.raises(DeviceError, match=f"acquire has a goniometer that is {state}"):
+        bench.column.acquire(IMAGE, ticket)
+    assert bench.world.column.blanked
+    ticket.spend(IMAGE)  # it was not spent
+
+
 def test_the_beam_is_blanked_even_while_an_abort_is_due(bench: ColumnBench) -> None:
     bench.column.release()
     bench.link.abort.set()
