@@ -151,7 +151,9 @@ class Milling:
         self._api.order("pause", wire.PAUSE)
         if (state := self._api.milling_state("pause")) not in ("PAUSED", "IDLE"):
             raise self._api.no("pause", f"the ion beam goes on ({state}) after it was paused", "Stop it by hand.")
-        self._job.held = state == "PAUSED"
+        # one that stood already was held at the microscope, by somebody who lets it go there
+        ours = self._job.held or self._job.beam.since is not None
+        self._job.held = ours and state == "PAUSED"
         self._job.beam.hold(self._api.link.clock.now())
 
     def resume(self) -> None:
@@ -237,7 +239,7 @@ class Milling:
                     raise self._api.no("run", "was held at the microscope for too long", "Cut the rest anew.")
             else:
                 since_held = now
-                if state == "RUNNING" and job.beam.since is None:  # let go at the microscope
+                if state != "IDLE" and job.beam.since is None:  # let go at the microscope, or hung as it stops
                     job.beam.since = now
             left = job.cut.seconds - job.beam.spent(now)
             if left <= 0.0:

@@ -299,3 +299,31 @@ def test_make_safe_says_stop_twice_where_the_line_is_in_doubt(bench: FibsemBench
     with pytest.raises(Exception, match="no JSON"):
         bench.milling.make_safe()
     assert bench.box.paths.count("/stop_milling") == 2
+
+
+def test_a_cut_that_somebody_holds_at_the_microscope_is_not_let_go_by_a_pause_of_ours(bench: FibsemBench) -> None:
+    begun = bench.clock.now()
+
+    def held_by_both() -> None:
+        bench.box._box.answer(wire.request(wire.PAUSE, wire.NOTHING))
+        if bench.clock.now() > begun + 5.0:  # it was seen to stand
+            bench.milling.pause()
+
+    bench.waited = held_by_both
+    bench.milling = bench.a_milling(MILLING.model_copy(update={"patience": 60.0}))
+    with pytest.raises(DeviceError, match="held at the microscope for too long"):
+        mill(bench)
+    assert wire.RESUME.path not in bench.box.paths
+    assert imaging(bench)
+
+
+def test_a_cut_that_hangs_as_it_stops_is_given_up_in_the_time_of_its_ticket(bench: FibsemBench) -> None:
+    def hang() -> None:
+        states = "PAUSED" if bench.box.paths.count(STATE) < 20 else "STOPPING"
+        bench.box.instead[STATE] = says(wire.MILLING_STATE, MillingStateTold(states))  # type: ignore[arg-type]
+        if bench.clock.now() - began > 2.0 * CUT.seconds:
+            raise Aborted("it would go on for ever")
+
+    bench.waited, began = hang, bench.clock.now()
+    with pytest.raises(DeviceError, match="still mills after the 60 s of its ticket"):
+        mill(bench)
