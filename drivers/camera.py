@@ -211,8 +211,9 @@ class Camera:
         while not self._ended and self._stream.elapsed() - since <= PATIENCE:
             try:
                 for streamed in self._messages("finish", LONGEST_WAIT):
-                    rest += self._taken(streamed)
-                    since = self._stream.elapsed()
+                    if images := self._taken(streamed):  # what belongs to nothing may come for ever
+                        rest += images
+                        since = self._stream.elapsed()
             except LinkError:
                 break  # what did not come is missing
             if len(rest) > REST:

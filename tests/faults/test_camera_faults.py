@@ -9,8 +9,9 @@ import pytest
 
 from drivers.camera import CameraSettings, Prepared, Tally
 from drivers.errors import DeviceError, LinkError, WireError
-from drivers.links import Fault, FaultKind, one_of_each
-from drivers.wire.simplon_frames import CHANNEL, StreamImage
+from drivers.links import Fault, FaultKind, MemoryMessages, Message, one_of_each
+from drivers.wire import simplon_stream
+from drivers.wire.simplon_frames import CHANNEL, StreamEnd, StreamImage
 from tests.drivers.camera_bench import LEGACY, SETTINGS, CameraBench, camera_bench
 from tests.faults.test_link_faults import name_of
 
@@ -159,3 +160,26 @@ def test_a_request_ends_in_a_named_error_or_the_right_value_in_time(
             assert error.action
         assert bench.clock.now() - began < 60.0
         assert not bench.camera._control.link.in_transaction
+
+
+def test_a_series_ends_though_messages_of_others_never_do() -> None:
+    bench = camera_bench()
+    bench.camera.configure(3, 1e-3, gated=True)
+    bench.camera.arm("e")
+
+    class Babbling:
+        def connected(self) -> None: ...
+
+        def disconnected(self) -> None: ...
+
+        def due(self) -> float:
+            return bench.clock.now() + 0.1
+
+        def send(self) -> Message:
+            return simplon_stream.encode(StreamEnd(999, "another"))
+
+    bench.camera._stream = MemoryMessages("camera", Babbling(), bench.clock, bench.abort)
+    before = bench.clock.now()
+    tally = bench.camera.finish()
+    assert tally.foreign > 20 and tally.missing == ((0, 2),)
+    assert bench.clock.now() - before < 120.0
