@@ -15,7 +15,7 @@ from drivers.links.http import HttpLink
 from drivers.ticket import Beam, Frame, Ticket
 from drivers.wire import fibsem as wire
 from drivers.wire.fibsem import NOTHING, Setting
-from drivers.wire.fibsem_image import Grey, Metadata
+from drivers.wire.fibsem_image import LARGEST_DATA, LARGEST_SIDE, Grey, Metadata
 from drivers.wire.fibsem_model import OfBeam, Point
 from physics.units import show
 
@@ -177,6 +177,13 @@ class Beams:
         action = "acquire"
         field, pitch = frame.size[0], frame.pitch[0]
         self._limits.check(self.name, action, field=field, dwell=frame.dwell, frame_time=frame.seconds)
+        if max(frame.pixels) > LARGEST_SIDE or 2 * frame.count > LARGEST_DATA:
+            raise LimitError(
+                f"refused: {frame} is more than an image may have, so nobody would ever see it",
+                device=self.name,
+                action=action,
+                way_out="Take fewer pixels.",
+            )
         if frame.centre != (0.0, 0.0) or not near(frame.pitch[1], pitch, SAME):
             raise LimitError(
                 f"refused: a frame of {frame}",

@@ -337,3 +337,10 @@ def test_a_pattern_is_no_frame(bench: FibsemBench) -> None:
     with pytest.raises(TicketError, match="to be exposed is"):
         bench.beams.acquire(FRAME, "ion", bench.office.cut(CUT))
     assert not exposed(bench)
+
+
+def test_a_frame_that_no_image_could_hold_is_refused_before_any_byte(bench: FibsemBench) -> None:
+    frame = Frame((0.0, 0.0), (60e-6, 60e-6), (8192, 8192), 25e-9)
+    with pytest.raises(LimitError, match="more than an image may have"):
+        bench.beams.acquire(frame, "electron", bench.office.ticket(frame))
+    assert bench.box.asked == [] and not bench.office.spent
