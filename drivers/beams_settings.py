@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from drivers.limits import Range
 from drivers.rigfile import Strict
-from physics.quantities import Amps, Fraction, Metres, Radians, Seconds, Volts
+from physics.quantities import Amps, Fraction, Metres, PositiveSpan, Radians, Seconds, Volts
 
 
 class BeamsLimits(Strict):
@@ -18,26 +18,16 @@ class BeamsLimits(Strict):
     shift: of a beam along x or y, in each direction.  scan_rotation: in each direction.
     """
 
-    electron_voltage: tuple[Volts, Volts]
-    electron_current: tuple[Amps, Amps]
-    ion_voltage: tuple[Volts, Volts]
-    ion_current: tuple[Amps, Amps]
-    field: tuple[Metres, Metres]
-    dwell: tuple[Seconds, Seconds] = (25e-9, 1e-3)
+    electron_voltage: PositiveSpan[Volts]
+    electron_current: PositiveSpan[Amps]
+    ion_voltage: PositiveSpan[Volts]
+    ion_current: PositiveSpan[Amps]
+    field: PositiveSpan[Metres]
+    dwell: PositiveSpan[Seconds] = (25e-9, 1e-3)
     frame_time: Annotated[Seconds, Field(gt=0.0)] = 60.0
-    working_distance: tuple[Metres, Metres] = (1e-3, 40e-3)
+    working_distance: PositiveSpan[Metres] = (1e-3, 40e-3)
     shift: Annotated[Metres, Field(ge=0.0)] = 20e-6
     scan_rotation: Annotated[Radians, Field(ge=0.0)] = 3.1415927
-
-    @model_validator(mode="after")
-    def _ordered(self) -> BeamsLimits:
-        for name in ("electron_voltage", "electron_current", "ion_voltage", "ion_current"):
-            if not 0.0 < getattr(self, name)[0] < getattr(self, name)[1]:
-                raise ValueError(f"the lower {name.replace('_', ' ')} comes first, and is more than zero")
-        for name in ("field", "dwell", "working_distance"):
-            if not 0.0 < getattr(self, name)[0] < getattr(self, name)[1]:
-                raise ValueError(f"the smaller {name.replace('_', ' ')} comes first, and is more than zero")
-        return self
 
 
 class BeamsSettings(Strict):

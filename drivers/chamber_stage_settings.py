@@ -8,26 +8,20 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from drivers.limits import Range
-from drivers.pose import AXES
-from drivers.rigfile import Strict
-from physics.quantities import Metres, Radians, Seconds
+from drivers.pose import StageLimits
+from drivers.rigfile import Misplaced, Strict
+from physics.quantities import Metres, Radians, Seconds, Span
 
 
-class ChamberStageLimits(Strict):
-    """Where the stage may go, within what its own software allows; lowest and highest of each axis."""
+class ChamberStageLimits(StageLimits):
+    """Where the stage may go, within what its own software allows; it turns all the way round if nothing is said."""
 
-    x: tuple[Metres, Metres]
-    y: tuple[Metres, Metres]
-    z: tuple[Metres, Metres]
-    rotation: tuple[Radians, Radians] = (-math.pi, math.pi)
-    tilt: tuple[Radians, Radians]
+    rotation: Span[Radians] = (-math.pi, math.pi)
 
     @model_validator(mode="after")
-    def _ordered(self) -> ChamberStageLimits:
-        if not all(getattr(self, axis)[0] < getattr(self, axis)[1] for axis in AXES):
-            raise ValueError("of each axis the lower end comes first")
+    def _tilts(self) -> ChamberStageLimits:
         if not (-math.pi / 2 <= self.tilt[0] and self.tilt[1] <= math.pi / 2):
-            raise ValueError("a stage tilts by 90 deg at most")
+            raise Misplaced("a stage tilts by 90 deg at most", "tilt")
         return self
 
 
@@ -45,11 +39,4 @@ class ChamberStageSettings(Strict):
 
 def ranges(settings: ChamberStageSettings) -> dict[str, Range]:
     """The rig's limits of the stage by axis."""
-    limits = settings.limits
-    return {
-        "x": Range(*limits.x, "mm"),
-        "y": Range(*limits.y, "mm"),
-        "z": Range(*limits.z, "mm"),
-        "rotation": Range(*limits.rotation, "deg"),
-        "tilt": Range(*limits.tilt, "deg"),
-    }
+    return settings.limits.ranges()

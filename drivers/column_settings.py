@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from drivers.limits import Range
-from drivers.rigfile import Strict
+from drivers.rigfile import Misplaced, Strict
 from physics.quantities import Fraction, Metres, Radians, Seconds
 
 
@@ -32,7 +32,7 @@ class ColumnLimits(Strict):
         for name in ("x", "y", "z", "a", "b", "dwell", "field"):
             low, high = getattr(self, name)
             if not low <= high:
-                raise ValueError(f"the lower limit of {name} comes first")
+                raise Misplaced(f"the lower limit of {name} comes first", name)
         if not (self.dwell[0] > 0.0 and self.field[0] > 0.0 and self.frame_time > 0.0):
             raise ValueError("dwell, field and frame_time are positive")
         return self

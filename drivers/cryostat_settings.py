@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from drivers.limits import Range
-from drivers.rigfile import Strict
-from physics.quantities import Kelvin, KelvinPerSecond, Seconds
+from drivers.rigfile import Misplaced, Strict
+from physics.quantities import Kelvin, KelvinPerSecond, Seconds, Span
 
 Node = Literal["stage", "shield", "needle"]
 
@@ -19,15 +19,13 @@ class CryostatLimits(Strict):
     temperature: K.  ramp: K/s, within the 0.1 to 100 K/min of the controller.
     """
 
-    temperature: tuple[Kelvin, Kelvin]
-    ramp: tuple[KelvinPerSecond, KelvinPerSecond]
+    temperature: Span[Kelvin]
+    ramp: Span[KelvinPerSecond]
 
     @model_validator(mode="after")
-    def _ordered(self) -> CryostatLimits:
-        if not self.temperature[0] < self.temperature[1]:
-            raise ValueError("the lower temperature comes first")
-        if not 0.1 / 60 - 1e-9 <= self.ramp[0] < self.ramp[1] <= 100 / 60 + 1e-9:
-            raise ValueError("ramps lie between 0.1 K/min and 100 K/min, the slower one first")
+    def _within_the_controller(self) -> CryostatLimits:
+        if not (self.ramp[0] >= 0.1 / 60 - 1e-9 and self.ramp[1] <= 100 / 60 + 1e-9):
+            raise Misplaced("ramps lie between 0.1 K/min and 100 K/min", "ramp")
         return self
 
 
@@ -46,7 +44,7 @@ class CryostatSettings(Strict):
     natural_cooling: KelvinPerSecond | None = Field(default=None, gt=0.0)
     settle: Seconds = 60.0
     patience: Seconds = 3600.0
-    plausible: tuple[Kelvin, Kelvin] = (4.0, 400.0)
+    plausible: Span[Kelvin] = (4.0, 400.0)
     limits: CryostatLimits = Field(
         default_factory=lambda: CryostatLimits(temperature=(80.0, 310.0), ramp=(0.1 / 60, 20 / 60))
     )

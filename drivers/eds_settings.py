@@ -8,19 +8,13 @@ from pydantic import Field, model_validator
 
 from drivers.limits import Range
 from drivers.rigfile import Strict
-from physics.quantities import ElectronVolts, Seconds
+from physics.quantities import ElectronVolts, PositiveSpan, Seconds
 
 
 class EdsLimits(Strict):
     """What the shaper may be set to: peaking_time, s, shortest and longest."""
 
-    peaking_time: tuple[Seconds, Seconds] = (0.4e-6, 10e-6)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> EdsLimits:
-        if not 0.0 < self.peaking_time[0] < self.peaking_time[1]:
-            raise ValueError("the shorter peaking time comes first")
-        return self
+    peaking_time: PositiveSpan[Seconds] = (0.4e-6, 10e-6)
 
 
 class EdsSettings(Strict):

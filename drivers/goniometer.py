@@ -9,6 +9,7 @@ from drivers.errors import DeviceError
 from drivers.limits import Limits, Range
 from drivers.links.base import Wait
 from drivers.links.http import HttpExchange
+from drivers.pose import Place
 from drivers.wire import temscript as wire
 
 POLL = 0.5  # s between looks at a move
@@ -17,7 +18,7 @@ UNITS = {"x": "um", "y": "um", "z": "um", "a": "deg", "b": "deg"}
 
 
 @dataclass(frozen=True)
-class GoniometerPose:
+class GoniometerPose(Place):
     """Where the goniometer stands: x, y, z in m; a, the tilt about the holder's axis, and b, the second one, in rad."""
 
     x: float
@@ -25,10 +26,6 @@ class GoniometerPose:
     z: float
     a: float
     b: float
-
-    def axes(self) -> dict[str, float]:
-        """The five values by the name of their axis."""
-        return asdict(self)
 
 
 class Goniometer:

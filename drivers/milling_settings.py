@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from drivers.limits import Range
 from drivers.rigfile import Strict
-from physics.quantities import Amps, Fraction, Metres, Seconds, Volts
+from physics.quantities import Amps, Fraction, Metres, PositiveSpan, Seconds, Volts
 
 
 class MillingLimits(Strict):
@@ -18,17 +18,11 @@ class MillingLimits(Strict):
     this is no current to go back to after a cut.
     """
 
-    current: tuple[Amps, Amps]
-    voltage: tuple[Volts, Volts]
-    field: tuple[Metres, Metres]
+    current: PositiveSpan[Amps]
+    voltage: PositiveSpan[Volts]
+    field: PositiveSpan[Metres]
     seconds: Annotated[Seconds, Field(gt=0.0)] = 7200.0
     imaging_current: Annotated[Amps, Field(gt=0.0)] = 100e-12
-
-    @model_validator(mode="after")
-    def _ordered(self) -> MillingLimits:
-        if not all(0.0 < low < high for low, high in (self.current, self.voltage, self.field)):
-            raise ValueError("the lower current, voltage and field come first, and are more than zero")
-        return self
 
 
 class MillingSettings(Strict):

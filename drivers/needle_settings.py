@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from drivers.limits import Range
+from drivers.pose import Place
 from drivers.rigfile import Calibration, Misplaced, Strict
-from physics.quantities import Fraction, Hertz, Metres, Radians
+from physics.quantities import Fraction, Hertz, Metres, Radians, Span
 
 
 @dataclass(frozen=True)
-class NeedlePosition:
+class NeedlePosition(Place):
     """Where the tip is thought to be, in the needle's own axes: x, y, z in m; rotation in rad."""
 
     x: float
     y: float
     z: float
     rotation: float = 0.0
-
-    def axes(self) -> dict[str, float]:
-        """The four values by the name of their axis."""
-        return asdict(self)
 
 
 AXES: tuple[str, ...] = tuple(field.name for field in fields(NeedlePosition))
@@ -77,22 +74,15 @@ class NeedleAxes(Strict):
 class NeedleLimits(Strict):
     """Where the tip may be sent: lowest and highest, m and rad, in the needle's own axes."""
 
-    x: tuple[Metres, Metres]
-    y: tuple[Metres, Metres]
-    z: tuple[Metres, Metres]
-    rotation: tuple[Radians, Radians]
+    x: Span[Metres]
+    y: Span[Metres]
+    z: Span[Metres]
+    rotation: Span[Radians]
 
     def of(self, axis: str) -> tuple[float, float]:
         """The limits of the axis of that name."""
         found: tuple[float, float] = getattr(self, axis)
         return found
-
-    @model_validator(mode="after")
-    def _ordered(self) -> NeedleLimits:
-        for axis in AXES:
-            if not self.of(axis)[0] < self.of(axis)[1]:
-                raise Misplaced("the lower limit comes first", axis)
-        return self
 
 
 class Parked(Strict):

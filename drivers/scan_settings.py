@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from drivers.limits import Range
-from drivers.rigfile import Strict
+from drivers.rigfile import Misplaced, Strict
 from drivers.wire.obi import DAC_STEPS, LONGEST_DWELL, SAMPLE
-from physics.quantities import Metres, Seconds
+from physics.quantities import Metres, PositiveSpan, Seconds
 
 ROUNDING = 1e-9  # relative; what floats lose, far less than a DAC step
 
@@ -19,19 +19,17 @@ class ScanLimits(Strict):
     frame_time: s; a frame that the box has cannot be cut short, so this is how long it may take to blank.
     """
 
-    dwell: tuple[Seconds, Seconds] = (SAMPLE, LONGEST_DWELL * SAMPLE)
-    field: tuple[Metres, Metres]
+    dwell: PositiveSpan[Seconds] = (SAMPLE, LONGEST_DWELL * SAMPLE)
+    field: PositiveSpan[Metres]
     frame_time: Seconds = 60.0
 
     @model_validator(mode="after")
-    def _ordered(self) -> ScanLimits:
+    def _within_the_box(self) -> ScanLimits:
         shortest, longest = SAMPLE * (1.0 - ROUNDING), LONGEST_DWELL * SAMPLE * (1.0 + ROUNDING)
-        if not shortest <= self.dwell[0] < self.dwell[1] <= longest:
-            raise ValueError("dwells lie between 125 ns and 8.192 ms, the shorter one first")
-        if not 0.0 < self.field[0] < self.field[1]:
-            raise ValueError("the smaller field comes first")
+        if not (shortest <= self.dwell[0] and self.dwell[1] <= longest):
+            raise Misplaced("dwells lie between 125 ns and 8.192 ms", "dwell")
         if not self.frame_time > 0.0:
-            raise ValueError("a frame takes time")
+            raise Misplaced("a frame takes time", "frame_time")
         return self
 
 

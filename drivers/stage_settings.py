@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from drivers.limits import Range
-from drivers.pose import AXES
+from drivers.pose import AXES, StageLimits
 from drivers.rigfile import Misplaced, Strict
 from physics.quantities import Metres, Radians, Seconds
 from physics.units import parse
@@ -68,28 +68,6 @@ class StageAxes(Strict):
         return self
 
 
-class StageLimits(Strict):
-    """Where the stage may go: lowest and highest, m and rad, inside what the controller itself allows."""
-
-    x: tuple[Metres, Metres]
-    y: tuple[Metres, Metres]
-    z: tuple[Metres, Metres]
-    rotation: tuple[Radians, Radians]
-    tilt: tuple[Radians, Radians]
-
-    def of(self, axis: str) -> tuple[float, float]:
-        """The limits of the axis of that name."""
-        found: tuple[float, float] = getattr(self, axis)
-        return found
-
-    @model_validator(mode="after")
-    def _ordered(self) -> StageLimits:
-        for axis in AXES:
-            if not self.of(axis)[0] < self.of(axis)[1]:
-                raise Misplaced("the lower limit comes first", axis)
-        return self
-
-
 class StageSettings(Strict):
     """How the stage hangs on its controller.
 
@@ -113,4 +91,4 @@ class StageSettings(Strict):
 
 def ranges(settings: StageSettings) -> dict[str, Range]:
     """The rig's limits of a stage by axis."""
-    return {axis: Range(*settings.limits.of(axis), "mm" if axis in "xyz" else "deg") for axis in AXES}
+    return settings.limits.ranges()

@@ -6,9 +6,9 @@ context says {"typed": True}: what a person typed into a file needs its unit.
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -72,3 +72,24 @@ Fraction = Annotated[float, Quantity("fraction")]
 Hertz = Annotated[float, Quantity("frequency")]
 Watts = Annotated[float, Quantity("power")]
 Steradians = Annotated[float, Quantity("solid_angle")]
+
+Q = TypeVar("Q", bound=float)
+
+
+def _rising(ends: tuple[Q, Q]) -> tuple[Q, Q]:
+    if not ends[0] < ends[1]:
+        raise ValueError("the lower one comes first")
+    return ends
+
+
+def _above_zero(ends: tuple[Q, Q]) -> tuple[Q, Q]:
+    if not ends[0] > 0.0:
+        raise ValueError("the lower one is more than zero")
+    return ends
+
+
+Span = Annotated[tuple[Q, Q], AfterValidator(_rising)]
+"""Lowest and highest, as in Span[Kelvin]."""
+
+PositiveSpan = Annotated[tuple[Q, Q], AfterValidator(_rising), AfterValidator(_above_zero)]
+"""As a Span, and above zero."""

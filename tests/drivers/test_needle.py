@@ -345,7 +345,7 @@ def test_settings_need_every_channel_once_and_limits_in_order() -> None:
     for wrong, said in (
         ({"axes": given_["axes"] | {"y": given_["axes"]["y"] | {"channel": "A"}}}, "two axes cannot both be channel A"),
         ({"axes": given_["axes"] | {"y": given_["axes"]["y"] | {"forward": 0.0}}}, "greater than 0"),
-        ({"limits": given_["limits"] | {"z": (1e-3, 0.0)}}, "lower limit comes first"),
+        ({"limits": given_["limits"] | {"z": (1e-3, 0.0)}}, "lower one comes first"),
         ({"blind_steps": -1}, "greater than or equal to 0"),
     ):
         with pytest.raises(ValidationError, match=said):

@@ -224,7 +224,7 @@ def test_settings_need_every_axis_once() -> None:
         ({"reference_order": ("x", "y", "z", "tilt", "tilt")}, "referenced once"),
         ({"axes": given_["axes"] | {"y": {"name": "1"}}}, 'two axes cannot both be "1"'),
         ({"axes": given_["axes"] | {"y": {"name": "no space"}}}, "name"),
-        ({"limits": given_["limits"] | {"tilt": ("60 deg", "-60 deg")}}, "lower limit comes first"),
+        ({"limits": given_["limits"] | {"tilt": ("60 deg", "-60 deg")}}, "lower one comes first"),
     ):
         with pytest.raises(ValidationError, match=said):
             StageSettings.model_validate(given_ | wrong)

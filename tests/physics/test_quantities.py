@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from physics.quantities import Amps, ElectronVolts, Fraction, Kelvin, Metres, Quantity
+from physics.quantities import Amps, ElectronVolts, Fraction, Kelvin, Metres, PositiveSpan, Quantity, Span
 
 
 class Beam(BaseModel):
@@ -62,3 +62,24 @@ def test_the_schema_asks_for_number_unit() -> None:
     energy = Column.model_json_schema()["properties"]["energy"]
     assert energy["type"] == "string" and energy["examples"] == ["200 keV"]
     assert Column.model_json_schema(mode="serialization")["properties"]["temperature"]["type"] == "number"
+
+
+class Reach(BaseModel):
+    temperature: Span[Kelvin] = (80.0, 310.0)
+    current: PositiveSpan[Amps] = (1e-12, 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"temperature": ["310 K", "80 K"]}, "temperature\n.*the lower one comes first"),
+        ({"temperature": ["80 K", "80 K"]}, "temperature\n.*the lower one comes first"),
+        ({"current": ["1 nA", "1 pA"]}, "current\n.*the lower one comes first"),
+        ({"current": ["0 pA", "1 nA"]}, "current\n.*the lower one is more than zero"),
+        ({"current": ["1 pA"]}, "current.1\n.*Field required"),
+    ],
+)
+def test_a_span_goes_from_low_to_high(given: dict[str, list[str]], what: str) -> None:
+    assert Reach.model_validate({"current": ["1 pA", "2 pA"]}, context=TYPED).current == (1e-12, 2e-12)
+    with pytest.raises(ValidationError, match=what):
+        Reach.model_validate(given, context=TYPED)

@@ -13,7 +13,7 @@ from drivers.limits import Limits, Range
 from drivers.links.base import Link, Wait
 from drivers.links.exchange import Exchange
 from drivers.rigfile import Strict
-from physics.quantities import Pascals, Seconds
+from physics.quantities import Pascals, PositiveSpan, Seconds
 from vacuum_gauge import wire
 
 STALE_LINES = 8  # late answers read before the line is given up
@@ -25,7 +25,7 @@ T = TypeVar("T", bound=wire.Reply)
 class GaugeLimits(Strict):
     """Lowest and highest pressure that counts as one."""
 
-    pressure: tuple[Annotated[Pascals, Field(gt=0.0)], Annotated[Pascals, Field(gt=0.0)]] = (1e-7, 1.0)
+    pressure: PositiveSpan[Pascals] = (1e-7, 1.0)
 
 
 class GaugeSettings(Strict):
