@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.figure import Figure, side_by_side
 from physics.dose import E_PER_A2
 from protocols.rigtext import load_rig
-from simulators.lamella import Lamella
+from simulators.lamella import Exposed, Lamella
 from simulators.sample import load_sample
 from simulators.xrays import Eds
 
@@ -55,7 +55,7 @@ class Detector:
 
     def _expose(self, places: NDArray[np.intp], share: float = 1.0) -> tuple[Array, Array]:
         """Times, s from the start, and energies, eV, of the photons of a run of pixels; share: of a pass's fluence."""
-        self._eds.expose(places, share * FLUENCE * PITCH**2, {}, 0.0, DWELL, 0.0)
+        self._eds.expose(Exposed(places, share * FLUENCE * PITCH**2, {}, 0.0, DWELL, 0.0))
         return self._eds.photons(math.inf)
 
 

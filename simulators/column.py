@@ -19,7 +19,7 @@ from simulators.dose import FluenceMap
 from simulators.drift import Drift
 from simulators.goniometer import Goniometer
 from simulators.ice import Ice
-from simulators.lamella import FWHM, Lamella
+from simulators.lamella import FWHM, Exposed, Lamella
 from simulators.sample import Damage
 from simulators.xrays import Eds
 
@@ -220,9 +220,10 @@ class Column:
         depth = terms[:, 0] + terms[:, 1] * self._ice.thickness
         for column, share in enumerate(left.values(), start=2):
             depth += terms[:, column] * share
-        self._eds.expose(places, electrons, left, self._ice.thickness, dwell, start)
+        run = Exposed(places, electrons, left, self._ice.thickness, dwell, start)
+        self._eds.expose(run)
         if not self.screen_down:
-            self._diffraction.expose(places, electrons, left, self._ice.thickness, dwell, start)
+            self._diffraction.expose(run)
         return np.asarray(self._random.poisson(-np.expm1(-depth) * electrons), dtype=np.float64)
 
     def _quiet(self, n: int, dwell: float, start: float) -> Iterator[slice]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +12,7 @@ from drivers.rigfile import Optics
 from physics.units import parse
 from simulators.constants import constants
 from simulators.far_field import FarField
-from simulators.lamella import Lamella
+from simulators.lamella import Exposed, Lamella
 from simulators.patterns import Array, Light, Seen, merged
 
 NEGLIGIBLE = 1e-9  # of a pixel's dwell that rounding may give to a neighbour
@@ -64,18 +63,11 @@ class Diffraction:
         while self._lights and self._lights[0].end < before:
             self._lights.popleft()
 
-    def expose(
-        self,
-        places: NDArray[np.intp],
-        electrons: float,
-        left: Mapping[str, Array],
-        ice: float,
-        dwell: float,
-        start: float,
-    ) -> None:
-        """Remember a run of pixels, if somebody watches; what is given is what `Eds.expose` is given."""
+    def expose(self, run: Exposed) -> None:
+        """Remember a run of pixels, if somebody watches."""
         if self._watched:
-            self._lights.append(Light(start, dwell, electrons / dwell, self._field.depths(places, left, ice)))
+            depths = self._field.depths(run.places, run.left, run.ice)
+            self._lights.append(Light(run.start, run.dwell, run.electrons / run.dwell, depths))
 
     def seen(self, starts: Array, stops: Array) -> Seen:
         """What windows of time saw, from start to stop, both ascending, (windows,); nothing where there was no beam."""

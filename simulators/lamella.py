@@ -5,6 +5,7 @@ The frame of the lamella: x along the film normal, y along the interface, both i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,22 @@ class Relief:
         surface *= interphase.roughness / surface.std()
         shift = surface.mean(axis=1)
         return cls(shift, float((surface - shift[:, None]).std()))
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """A run of pixels with the beam on, one after the other.
+
+    places: of the lamella's grid, shape (n,).  electrons: expected, a pixel.  left: element -> share not yet lost,
+    shape (n,).  ice: on both faces, m.  dwell: s.  start: clock time of the first pixel, s.
+    """
+
+    places: NDArray[np.intp]
+    electrons: float
+    left: Mapping[str, Array]
+    ice: float
+    dwell: float
+    start: float
 
 
 class Lamella:

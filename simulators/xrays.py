@@ -21,7 +21,7 @@ from physics.xrays import (
     silicon_escape_energy,
     silicon_escape_fraction,
 )
-from simulators.lamella import FWHM, Lamella
+from simulators.lamella import FWHM, Exposed, Lamella
 
 Array = NDArray[np.float64]
 
@@ -77,33 +77,21 @@ class Eds:
         self._waiting = [(times[ready:], energies[ready:])] if ready < len(times) else []
         return times[:ready], energies[:ready]
 
-    def expose(
-        self,
-        places: NDArray[np.intp],
-        electrons: float,
-        left: Mapping[str, Array],
-        ice: float,
-        dwell: float,
-        start: float,
-    ) -> None:
-        """Make the photons of a run of pixels.
-
-        places: of the lamella's grid, shape (n,).  electrons: expected, a pixel.  left: element -> share not yet lost,
-        shape (n,).  ice: m, on both faces.  dwell: s.  start: clock time of the first pixel, s.
-        """
-        expected = self._yields[places]
+    def expose(self, run: Exposed) -> None:
+        """Make the photons of a run of pixels."""
+        expected = self._yields[run.places]
         for column, family in enumerate(self._families):
-            if family.element in left:
-                expected[:, column] *= left[family.element]
-        expected[:, self._oxygen] += ice * self._ice_yield[places]
+            if family.element in run.left:
+                expected[:, column] *= run.left[family.element]
+        expected[:, self._oxygen] += run.ice * self._ice_yield[run.places]
         edges = np.cumsum(expected, axis=1)
-        counts = self._random.poisson(edges[:, -1] * electrons)
-        pixel = np.repeat(np.arange(len(places)), counts)
+        counts = self._random.poisson(edges[:, -1] * run.electrons)
+        pixel = np.repeat(np.arange(len(run.places)), counts)
         if len(pixel) == 0:
             return
         drawn = self._random.random(len(pixel)) * edges[pixel, -1]
         origin = (edges[pixel] <= drawn[:, None]).sum(axis=1)
-        times = np.sort(pixel + self._random.random(len(pixel))) * dwell + start  # never leaves its pixel
+        times = np.sort(pixel + self._random.random(len(pixel))) * run.dwell + run.start  # never leaves its pixel
         self._waiting.append((times, self._measured(self._energies(origin))))
         while len(self._waiting) > 1 and sum(len(part[0]) for part in self._waiting) > _UNHEARD:
             del self._waiting[0]
