@@ -296,7 +296,7 @@ class Needle:
     def _stopped_on_failure(self) -> Iterator[None]:
         try:
             yield
-        except RigError as error:
+        except BaseException as error:  # also Ctrl-C, or a disk that is full in a control wait
             try:
                 self.make_safe()
             except RigError as second:

@@ -304,7 +304,7 @@ class Stage:
     def _stopped_on_failure(self) -> Iterator[None]:
         try:
             yield
-        except RigError as error:
+        except BaseException as error:  # also Ctrl-C, or a disk that is full in a control wait
             try:
                 self.make_safe()
             except RigError as second:

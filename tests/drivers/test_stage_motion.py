@@ -233,3 +233,18 @@ def test_any_pose_inside_the_limits_is_reached(x: float, y: float, z: float, rot
     pose = Pose(x, y, z, rotation, tilt)
     bench.stage.move_to(pose)
     assert apart(bench.stage.position(), pose) < (3e-7, 3e-5)
+
+
+@pytest.mark.parametrize("trouble", [OSError("no space left"), KeyboardInterrupt()])
+def test_whatever_breaks_a_move_off_stops_the_stage(bench: StageBench, trouble: BaseException) -> None:
+    def wait(seconds: float) -> None:
+        bench.clock.sleep(0.5)
+        raise trouble
+
+    bench.stage._wait = wait
+    with pytest.raises(type(trouble)):
+        bench.stage.move_to(THERE)
+    here = bench.truth()
+    bench.clock.sleep(10.0)
+    assert bench.truth() == here
+    assert apart(here, THERE) > (1e-4, 1e-3)

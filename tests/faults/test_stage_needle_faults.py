@@ -260,3 +260,18 @@ def test_several_faults_at_once_on_the_line_of_a_needle(faults: list[Fault], see
 def test_several_faults_at_once_on_the_line_of_a_stage(faults: list[Fault], seed: int) -> None:
     bench, _ = broken_stage(*faults, seed=seed)
     use_stage(bench)
+
+
+def test_whatever_breaks_a_walk_of_the_needle_off_stops_it() -> None:
+    bench, box = broken_needle()
+    bench.needle.open()
+    bench.needle.fix(bench.truth(), 0.1e-6)
+
+    def wait(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    bench.needle._wait = wait
+    with pytest.raises(KeyboardInterrupt):
+        bench.needle.move_by("x", 900 * 210e-9, clearance=1e-3)
+    assert box.data.rpartition(b"coarse A")[2].count(b"stopnack\r") == 1
+    assert bench.error() <= bench.needle.uncertainty() < math.inf
