@@ -6,11 +6,12 @@ before it is asked, and it is asked for exactly what was read, so that it has no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from drivers.errors import LinkError, Refused, RigError, WireError
+from drivers.errors import LimitError, LinkError, Refused, RigError, WireError
 from drivers.fibsem_api import FibsemApi, near
 from drivers.interlocks import Guard
 from drivers.limits import Limits
@@ -32,6 +33,7 @@ SHAPES = (Rectangle, Line, Circle, Polygon)
 POLL = 1.0  # s between looks at a cut
 STARTING = 10.0  # s in which a beam that was told to start is seen to mill
 UNSEEN = 2.0  # s; a cut this short may be over before it was seen to begin
+TURN = 2.0 * math.pi  # rad
 STOPPING, STOP_LOOK = 10.0, 0.2  # s; how long a beam may take to be off, and how often we look
 
 
@@ -181,6 +183,14 @@ class Milling:
         self._limits.check(
             self.name, action, current=cut.current, voltage=cut.voltage, field=cut.field, seconds=cut.seconds
         )
+        turned = [pattern.rotation for pattern in cut.patterns if isinstance(pattern, Rectangle | Circle)]
+        if not all(abs(angle) <= TURN for angle in turned):
+            raise LimitError(
+                f"refused: a pattern is turned by {max(turned, key=abs):g} rad, more than once around",
+                device=self.name,
+                action=action,
+                way_out="Are these degrees?",
+            )
         if not all(isinstance(pattern, SHAPES) for pattern in cut.patterns):
             raise Refused("refused: a pattern that this wire has no word for", device=self.name, action=action)
 

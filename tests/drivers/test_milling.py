@@ -223,6 +223,13 @@ def test_a_pattern_that_is_none_of_the_api_s_is_refused(bench: FibsemBench) -> N
     assert bench.box.asked == []
 
 
+@pytest.mark.parametrize("turned", [replace(BOX, rotation=52.0), Circle(2e-6, 0.5e-6, rotation=-90.0)])
+def test_a_pattern_turned_by_degrees_is_refused(bench: FibsemBench, turned: Rectangle | Circle) -> None:
+    with pytest.raises(LimitError, match=r"more than once around\. Are these degrees"):
+        mill(bench, replace(CUT, patterns=(turned,)))
+    assert bench.box.asked == []
+
+
 def test_the_preset_of_a_tescan_column_is_sent(bench: FibsemBench) -> None:
     milling = bench.a_milling(MILLING.model_copy(update={"preset": "30 keV; 2 nA", "patterning_mode": "Parallel"}))
     milling.run(CUT, bench.office.cut(CUT))
