@@ -109,7 +109,7 @@ class CameraControl:
             raise self.no(action, f"asked {name}={wanted}, but the camera took {found}", "Choose a value it has.")
 
     def no(self, action: str, what: str, way_out: str = "") -> DeviceError:
-        """The camera does not do it."""
+        """The error that says what the camera does not do, to be raised."""
         return DeviceError(what, device=self._device, action=action, way_out=way_out)
 
 

@@ -66,7 +66,7 @@ class FibsemApi:
         return self._exchange.ask_for(action, request, lambda r: self._told(call, r), safe=False, timeout=timeout)
 
     def order(self, action: str, call: Call[Nothing, Done]) -> None:
-        """Have something done that needs no words."""
+        """Have something done that takes no parameters; raises as `do`."""
         self.do(action, call, NOTHING)
 
     def frame(self, action: str, beam: Beam, *, timeout: float, largest: int) -> Tiff:
@@ -94,7 +94,7 @@ class FibsemApi:
         return self.ask(action, wire.MILLING_STATE, NOTHING).state
 
     def no(self, action: str, what: str, way_out: str = "") -> DeviceError:
-        """The device's verdict."""
+        """The error that says what the instrument does not do, to be raised."""
         return DeviceError(what, device=self._device, action=action, way_out=way_out)
 
     def _told(self, call: Call[A, T], response: Response) -> T:

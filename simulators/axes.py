@@ -111,7 +111,7 @@ class Axis:
                 self.referenced = True
 
     def state(self) -> dict[str, Any]:
-        """What an axis that nobody touches still is in the morning, as JSON."""
+        """For `recall`: what lasts of an axis that stands, as JSON."""
         return {name: getattr(self, name) for name in (*KEPT, *MOTION)}
 
     def recall(self, state: dict[str, Any]) -> None:

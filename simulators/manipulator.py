@@ -75,7 +75,7 @@ class Manipulator:
             self._running, self._done = None, 0
 
     def state(self) -> dict[str, Any]:
-        """What a needle left alone overnight still is in the morning, as JSON."""
+        """For `recall`: what lasts of a needle that stands, as JSON."""
         return {"moved": self._moved, "counters": self.counters}
 
     def recall(self, state: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ _SIZES = {24: 1, 25: 2, 26: 4, 27: 8}  # bytes of what the first byte counts, wh
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A value and what its number says of it."""
+    """A value with a tag: by its number RFC 8949 and others say what the value stands for."""
 
     number: int
     value: Any
