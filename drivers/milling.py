@@ -17,7 +17,7 @@ from drivers.interlocks import Guard
 from drivers.limits import Limits
 from drivers.links.base import Wait
 from drivers.links.http import HttpLink
-from drivers.milling_column import Column, IonColumn
+from drivers.milling_column import IonBeam, IonColumn
 from drivers.milling_settings import MillingSettings, ranges
 from drivers.ticket import Cut, Ticket
 from drivers.wire import fibsem as wire
@@ -194,7 +194,7 @@ class Milling:
         if not all(isinstance(pattern, SHAPES) for pattern in cut.patterns):
             raise Refused("refused: a pattern that this wire has no word for", device=self.name, action=action)
 
-    def _prepare(self, action: str, cut: Cut) -> tuple[float, Column]:
+    def _prepare(self, action: str, cut: Cut) -> tuple[float, IonBeam]:
         """Column and patterns as the cut says; the seconds the box works out, and the column as it reads back."""
         patterns = tuple(pattern for pattern in cut.patterns if isinstance(pattern, SHAPES))
         self._see_directions(action, patterns)
@@ -224,7 +224,7 @@ class Milling:
             if missing := asked - set(map(str, has)):
                 raise self._api.no(action, f"does not scan {', '.join(sorted(missing))}", f"It has {has}.")
 
-    def _start(self, action: str, column: Column) -> None:
+    def _start(self, action: str, column: IonBeam) -> None:
         assert self._job is not None
         self._job.beam.since = self._api.link.clock.now()
         self._api.do(action, wire.RUN, RunMilling(column.current, column.voltage, asynch=True))
@@ -303,7 +303,7 @@ class Milling:
             raise
         self._give_back(action, before)
 
-    def _give_back(self, action: str, before: Column) -> None:
+    def _give_back(self, action: str, before: IonBeam) -> None:
         with self._api.link.abort.ignored():
             self._column.give_back(action, before, stop=lambda: self._stop(action))
 

@@ -16,8 +16,8 @@ RESTORE = "Set the imaging current at the microscope before anything looks at th
 
 
 @dataclass(frozen=True)
-class Column:
-    """The ion column: V, A and the width of its field, m."""
+class IonBeam:
+    """What the ion beam is set to: V, A, and the width of its field, m."""
 
     voltage: float
     current: float
@@ -37,15 +37,15 @@ class IonColumn:
         self._api = api
         self._tolerance = tolerance
 
-    def read(self, action: str) -> Column:
+    def read(self, action: str) -> IonBeam:
         """What it is set to now, read twice. Raises LinkError, WireError, DeviceError."""
         voltage, current, field = (
             self._api.number(action, each, "ion", share=self._tolerance)
             for each in (wire.VOLTAGE, wire.CURRENT, wire.FIELD)
         )
-        return Column(voltage, current, field)
+        return IonBeam(voltage, current, field)
 
-    def bring(self, action: str, voltage: float, current: float) -> Column:
+    def bring(self, action: str, voltage: float, current: float) -> IonBeam:
         """Set voltage and current where they are others; voltage first, for a server's own words set it last.
 
         What it is then.  Raises LinkError, WireError, DeviceError.
@@ -57,7 +57,7 @@ class IonColumn:
             found = self.read(action)
         return found
 
-    def confirm(self, action: str, cut: Cut) -> Column:
+    def confirm(self, action: str, cut: Cut) -> IonBeam:
         """Read voltage, current and field back; raises DeviceError when one is not what the cut says."""
         found = self.read(action)
         for what, is_at, wanted, unit in (
@@ -73,7 +73,7 @@ class IonColumn:
                 )
         return found
 
-    def give_back(self, action: str, before: Column, *, stop: Callable[[], None]) -> None:
+    def give_back(self, action: str, before: IonBeam, *, stop: Callable[[], None]) -> None:
         """Stop, have the patterns forgotten, and go back, seen to be so; raises DeviceError that says what is not."""
         try:
             stop()
@@ -86,5 +86,5 @@ class IonColumn:
         if not self._near(found, before.voltage, before.current):
             raise self._api.no(action, f"is not back at imaging with {before}, but at {found}", RESTORE)
 
-    def _near(self, found: Column, voltage: float, current: float) -> bool:
+    def _near(self, found: IonBeam, voltage: float, current: float) -> bool:
         return near(found.voltage, voltage, self._tolerance) and near(found.current, current, self._tolerance)
