@@ -253,7 +253,17 @@ def test_plain_http_is_safe_only_on_this_machine(host: str, here: int) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"[" * 1000 + b"]" * 1000, b"1e999", b'{"a":1,"a":2}', b"NaN", b"[1e999999, -Infinity]", b"\xff", b"", b"1" * 5000, b"[1,]"],
+    [
+        b"[" * 1000 + b"]" * 1000,
+        b"1e999",
+        b'{"a":1,"a":2}',
+        b"NaN",
+        b"[1e999999, -Infinity]",
+        b"\xff",
+        b"",
+        b"1" * 5000,
+        b"[1,]",
+    ],
 )
 def test_json_that_cannot_be_believed_is_refused(body: bytes) -> None:
     with pytest.raises(WireError):
