@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from acquisition.camera import CameraListener, told
 from acquisition.datafile import DataFile, Form, open_record
@@ -26,10 +27,21 @@ from tests.drivers.camera_bench import LATENCY, SETTINGS, WIRING
 from tests.drivers.scan_bench import a_driver, a_world
 
 SPEED = 20.0  # the camera takes 20 s to come up
-FRAME = Frame(centre=(0.0, 0.0), size=(36e-9, 30e-9), pixels=(24, 20), dwell=20e-6)
+SMALL = Frame(centre=(0.0, 0.0), size=(36e-9, 30e-9), pixels=(24, 20), dwell=20e-6)
+WHOLE = Frame(centre=(0.0, 0.0), size=(384e-9, 384e-9), pixels=(256, 256), dwell=20e-6)
+SLOWER = Frame(centre=(0.0, 0.0), size=(384e-9, 384e-9), pixels=(256, 256), dwell=50e-6)  # as 16 bits are
+LONG = (pytest.mark.slow, pytest.mark.timeout(600))
 
 
-def test_every_frame_of_a_scan_goes_through_zeromq_into_the_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("asked", "bits"),
+    [
+        pytest.param(SMALL, 8, id="24x20"),
+        pytest.param(WHOLE, 8, id="256x256, 8 bit", marks=LONG),
+        pytest.param(SLOWER, 16, id="256x256, 16 bit", marks=LONG),
+    ],
+)
+def test_every_frame_of_a_scan_goes_through_zeromq_into_the_record(tmp_path: Path, asked: Frame, bits: int) -> None:
     clock = PacedClock(SPEED)
     world = a_world(clock, wiring=WIRING)
     box = CameraServer(world)
@@ -54,12 +66,13 @@ def test_every_frame_of_a_scan_goes_through_zeromq_into_the_record(tmp_path: Pat
             camera.open()
             desk = Desk(tmp_path / "control", mine)
             desk.running()
-            frame = scan.commanded(FRAME)
+            frame = scan.commanded(asked)
             prepared = camera.configure(frame.count, frame.dwell, gated=True)
-            form = Form((CHANNEL,), prepared.shape, np.dtype("u1"), "bslz4", SETTINGS.angle_per_pixel)
+            assert prepared.bits == bits
+            form = Form((CHANNEL,), prepared.shape, np.dtype(f"u{bits // 8}"), "bslz4", SETTINGS.angle_per_pixel)
             with DataFile.create(tmp_path / "a.nxs", about()) as file:
                 frames = file.frames(
-                    "diffraction", title="Diffraction", frame=frame, requested=FRAME, passes=1, form=form
+                    "diffraction", title="Diffraction", frame=frame, requested=asked, passes=1, form=form
                 )
                 file.start()
                 ticket = ledger.reserve("interface", frame, HERE, "r-1", step="diffraction_map")
@@ -69,7 +82,7 @@ def test_every_frame_of_a_scan_goes_through_zeromq_into_the_record(tmp_path: Pat
                 tally = listener.finish()
                 file.pass_done(pass_record(0, pixels_done=frame.count))
                 file.finish(status="complete", ended=STARTED, results={"camera": told(tally)})
-    assert (tally.received, tally.due, tally.whole) == (480, 480, True)
+    assert (tally.received, tally.due, tally.whole) == (frame.count, frame.count, True)
     with open_record(tmp_path / "a.nxs") as record:
         kept = record.camera("diffraction")
         assert kept.received.all()
