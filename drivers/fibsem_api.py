@@ -20,6 +20,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 V = TypeVar("V")
 PATIENCE = 10.0  # s for an answer that moves nothing; the server asks the instrument's own software for most of them
+DOING = 60.0  # s for what moves an aperture or ramps a voltage; assumed
 ASKINGS = 4  # until two in a row agree
 LOOK_AT_LOG = "The log of the server on the microscope PC says why."
 
@@ -60,7 +61,7 @@ class FibsemApi:
             action=action,
         )
 
-    def do(self, action: str, call: Call[A, T], asked: A, *, timeout: float = PATIENCE) -> T:
+    def do(self, action: str, call: Call[A, T], asked: A, *, timeout: float = DOING) -> T:
         """Have something done, asked once; raises LinkError (done or not), WireError, DeviceError."""
         request = wire.request(call, asked)
         return self._exchange.ask_for(action, request, lambda r: self._told(call, r), safe=False, timeout=timeout)

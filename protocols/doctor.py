@@ -64,6 +64,8 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False, record: 
         return all(attempt.safe for attempt in tried)
     finally:
         opened.close()
+        for broken in filter(None, (tap.broken for tap in opened.taps)):
+            console.print(f"recording: {broken}")
         _say_who_blanks(rig, console)
 
 

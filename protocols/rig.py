@@ -66,6 +66,7 @@ class Rig:
     world: World | None
     opened: float
     links: list[Link | HttpLink | MessageLink] = field(default_factory=list)
+    taps: list[TapLink | TapMessages] = field(default_factory=list)
     devices: dict[str, Device] = field(default_factory=dict)
     lock: FileLock | None = None  # of a real rig, which is open in one process at a time
 
@@ -318,6 +319,7 @@ class _Lines:
             line = self._bytes(name, entry, kind)
             if self._record is not None:
                 line = TapLink(line, self._record / f"{name}.txt")
+                self._opened.taps.append(line)
             address = parse_address(entry.link)
             host = address.host if isinstance(address, HttpAddress) else "localhost"
             self._made[entry.link] = HttpLink(line, host) if kind.port == "http" else line
@@ -336,6 +338,7 @@ class _Lines:
             stream = MemoryMessages(name, self._boxes[entry.link].stream, opened.clock, opened.abort)
         if self._record is not None:
             stream = TapMessages(stream, self._record / f"{name}-stream.txt")
+            opened.taps.append(stream)
         opened.links.append(stream)
         return stream
 

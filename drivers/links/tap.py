@@ -83,19 +83,28 @@ def compare(expected: Iterable[Line], actual: Iterable[Line]) -> str:
 
 
 class _Transcript:
-    """The file that a tap writes; each line is on its way to the disk when it is noted."""
+    """The file that a tap writes; each line is on its way to the disk when it is noted.
+
+    broken: why it ends before its time; a disk that is full must not keep a beam from being blanked.
+    """
 
     def __init__(self, tapped: Link | MessageLink, path: Path) -> None:
+        self.broken = ""
         self._clock = tapped.clock
         self._path = path
         self._file = path.open("x", encoding="utf-8", newline="\n")
         self._file.write(f"# link {tapped.name}, {tapped.clock.utc().isoformat(timespec='seconds')}\n")
 
     def note(self, direction: str, data: bytes) -> None:
-        if self._file.closed:  # of a link that is opened anew
-            self._file = self._path.open("a", encoding="utf-8", newline="\n")
-        self._file.write(f"{Line(self._clock.now(), direction, data)}\n")
-        self._file.flush()
+        if self.broken:
+            return
+        try:
+            if self._file.closed:  # of a link that is opened anew
+                self._file = self._path.open("a", encoding="utf-8", newline="\n")
+            self._file.write(f"{Line(self._clock.now(), direction, data)}\n")
+            self._file.flush()
+        except OSError as error:
+            self.broken = f"{self._path} ends at {self._clock.now():.6f} s ({error})"
 
     @contextmanager
     def noting_loss(self) -> Iterator[None]:
@@ -106,7 +115,10 @@ class _Transcript:
             raise
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            self.broken = self.broken or f"{self._path} is not whole ({error})"
 
 
 class TapLink(Link):
@@ -119,6 +131,11 @@ class TapLink(Link):
         super().__init__(inner.name, inner.clock, inner.abort)
         self._inner = inner
         self._file = _Transcript(inner, path)
+
+    @property
+    def broken(self) -> str:
+        """Why the transcript ends before its time; "" while it does not."""
+        return self._file.broken
 
     def elapsed(self) -> float:
         """As the tapped link counts."""
@@ -216,6 +233,11 @@ class TapMessages(MessageLink):
         self._inner = inner
         self._file = _Transcript(inner, path)
         self._file.note("*", OPENED)
+
+    @property
+    def broken(self) -> str:
+        """Why the transcript ends before its time; "" while it does not."""
+        return self._file.broken
 
     def elapsed(self) -> float:
         """As the tapped link counts."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_mock import MockerFixture
 
 from drivers.clock import VirtualClock
 from drivers.errors import LinkClosed, LinkTimeout
 from drivers.links import Fault, FaultKind, FaultyLink, MemoryLink, ReplayLink, TapLink, TranscriptMismatch
 from drivers.links.tap import Line, compare, read_transcript
-from tests.drivers.toy_box import Toy, ToyBox
+from tests.drivers.toy_box import TEMPERATURES, Toy, ToyBox
 
 STARTED = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -176,3 +178,18 @@ def test_two_runs_that_differ_are_shown_line_by_line(tmp_path: Path) -> None:
     assert "- > T? A\\n" in difference
     assert "+ > T? B\\n" in difference
     assert "  > GO 5\\n" in difference
+
+
+def test_a_disk_that_is_full_ends_the_transcript_and_not_the_conversation(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    path, clock = tmp_path / "toy.txt", VirtualClock()
+    tap = TapLink(MemoryLink("toy", ToyBox(clock), clock), path)
+    toy = Toy(tap)
+    assert toy.temperature("A") == TEMPERATURES["A"]
+    full = mocker.patch.object(Path, "open", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    tap.reopen()  # its file is opened anew, and cannot be
+    assert toy.temperature("B") == TEMPERATURES["B"]
+    assert full.called
+    assert "No space left on device" in tap.broken
+    tap.close()
