@@ -34,7 +34,7 @@ def reserved(folder: Path) -> float:
     return float(sum(e["fluence"] for e in passport(folder, "reserve")) / E_PER_A2)
 
 
-def torn_ordinal(job: Job, *, covered: bool) -> int | None:
+def torn_ordinal(job: Job) -> int | None:
     """The step that a resume stops at, or None when it went on to the end."""
     try:
         told = do(job)
@@ -43,19 +43,16 @@ def torn_ordinal(job: Job, *, covered: bool) -> int | None:
         finished = {e["ordinal"] for e in journal(job.folder, "result")}
         return next(int(e["ordinal"]) for e in journal(job.folder, "step") if e["ordinal"] not in finished)
     assert told.states[-1][0] is State.DONE
-    assert not covered or compare(told.world, told.ledger).below() == 0
+    assert compare(told.world, told.ledger).below() == 0
     return None
 
 
-def see_it_through(job: Job, *, covered: bool = True) -> None:
-    """Resume a run to its end: the remainder of a map, and no second look where a single frame was torn.
-
-    covered: whether the ledger can know all that the sample received.
-    """
+def see_it_through(job: Job) -> None:
+    """Resume a run to its end: the remainder of a map, and no second look where a single frame was torn."""
     finished = [e["ordinal"] for e in journal(job.folder, "result")]
     executions = [e["ordinal"] for e in journal(job.folder, "step")]
     before = reserved(job.folder)
-    while (torn := torn_ordinal(job, covered=covered)) is not None:
+    while (torn := torn_ordinal(job)) is not None:
         with suppress(TornStep):  # the one after it
             do(job, decision=(torn, Decision.REMAINDER if torn == MAP_ORDINAL else Decision.SKIP))
     assert results(job.folder)["status"] == "done"

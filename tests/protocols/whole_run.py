@@ -45,9 +45,9 @@ def recipe_text(steps: str = COOL + IMAGE + MAP, *, limit: str = "1000 e/A^2") -
     )
 
 
-def rig_text(name: str = "bench-exact", ceiling: str = "300 K") -> str:
+def rig_text(name: str = "bench-exact", ceiling: str = "300 K", *, column: bool = False) -> str:
     """A shipped rig, with what an electron-side recipe needs of it, for a sample that may be as warm as `ceiling`."""
-    return small(name).replace("sample_ceiling: 133 K", f"sample_ceiling: {ceiling}")
+    return small(name, column=column).replace("sample_ceiling: 133 K", f"sample_ceiling: {ceiling}")
 
 
 def make_job(
