@@ -23,7 +23,10 @@ class RigError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.device}: " if self.device else ""
-        doing = f"{self.action} " if self.action else ""
+        colon = (
+            ":" if self.what.startswith("the link ") else ""
+        )  # a sentence of its own: "open: the link ... is closed"
+        doing = f"{self.action}{colon} " if self.action else ""
         way_out = f" {self.way_out}" if self.way_out else ""
         return f"{where}{doing}{self.what.rstrip('.')}.{way_out}"
 

@@ -24,9 +24,10 @@ LET_GO = (
 
 
 def examine(rig: RigText, console: Console, *, only_safe: bool = False, record: Path | None = None) -> bool:
-    """Open the rig, make it safe, and print what was found; False when something does not answer.
+    """Open every device that answers, make it safe, and print what was found; False when one does not answer.
 
-    only_safe: say nothing but what was made safe.  record: a folder for a transcript of every link.
+    only_safe: say nothing but what was made safe and what did not answer.  record: a folder for a transcript of
+    every link.
     """
     if record is not None:
         record.mkdir(parents=True)
@@ -35,8 +36,14 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False, record: 
         console.print(", ".join(f"{name} {version}" for name, version in versions().items()))
         _tell_of_third_parties(console)
     for warning in network_findings(rig):
-        console.print(f"warning: {warning}")
+        console.print(f"warning: {warning}", markup=False)
     clock: Clock = VirtualClock() if rig.model.simulated else RealClock(rig.model.clock.speed)
+    missing: list[str] = []
+
+    def tell_missing(name: str, error: RigError) -> None:
+        missing.append(name)
+        console.print(str(error), markup=False)
+
     try:
         opened = open_rig(
             rig,
@@ -47,26 +54,26 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False, record: 
             seed=0,
             sample=None,
             record=record,
+            missing=tell_missing,
         )
-    except Refused as error:  # no line was opened
-        console.print(str(error))
-        return False
-    except (RigError, RigFileError) as error:
-        console.print(str(error))
-        _say_who_blanks(rig, console)
+    except (Refused, RigFileError) as error:  # no line was opened
+        console.print(str(error), markup=False)
         return False
     try:
         if not only_safe:
-            _tell(opened, console)
+            _tell(opened, console, missing)
         tried = opened.make_safe()
         for attempt in tried:
-            console.print(attempt.said)
-        return all(attempt.safe for attempt in tried)
+            console.print(attempt.said, markup=False)
     finally:
         opened.close()
         for broken in filter(None, (tap.broken for tap in opened.taps)):
-            console.print(f"recording: {broken}")
-        _say_who_blanks(rig, console)
+            console.print(f"recording: {broken}", markup=False)
+        if missing:
+            console.print(f"{len(missing)} of {len(rig.model.devices)} devices did not answer: {', '.join(missing)}")
+        if "scan" in opened.devices and unattended_findings(rig):
+            console.print(LET_GO, markup=False)
+    return not missing and all(attempt.safe for attempt in tried)
 
 
 def _tell_of_third_parties(console: Console) -> None:
@@ -75,15 +82,18 @@ def _tell_of_third_parties(console: Console) -> None:
         console.print(f"driver of a third party: {kinds.fault(offer) or offer}", markup=False)
 
 
-def _tell(rig: Rig, console: Console) -> None:
-    for name, facts in rig.status().items():
-        console.print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+def _tell(rig: Rig, console: Console, missing: list[str]) -> None:
+    for name, device in rig.devices.items():
+        if name in missing:
+            continue
+        try:
+            facts = ", ".join(f"{key} {value}" for key, value in device.status().items())
+        except RigError as error:  # the others are to be heard all the same
+            missing.append(name)
+            console.print(str(error.at(name, "status")), markup=False)
+        else:
+            console.print(f"{name}: {facts}", markup=False)
     calibrations = rig.file.calibrations
     for name, calibration in (("beam current", calibrations.beam_current), ("scan scale", calibrations.scan_scale)):
         if stale := rig.stale(calibration):
             console.print(f"{name}: {stale}; no exposure will be allowed")
-
-
-def _say_who_blanks(rig: RigText, console: Console) -> None:
-    if unattended_findings(rig):
-        console.print(LET_GO)

@@ -206,6 +206,7 @@ def open_rig(
     sample: Path | None,
     remembered: Path | None = None,
     record: Path | None = None,
+    missing: Callable[[str, RigError], None] | None = None,
 ) -> Rig:
     """Open every device or none; raises RigFileError and what a device raises when it does not answer as it should.
 
@@ -213,7 +214,8 @@ def open_rig(
 
     wait: the control wait.  latched: true while a tripped interlock waits for a person.  seed, sample: of the world
     behind `sim:` links.  remembered: where an earlier process left that world; it goes on from there.
-    record: a folder in which what passes every link is written down.
+    record: a folder in which what passes every link is written down.  missing: is told of each device that does not
+    open and why, and the others open all the same: to look at a rig and to make it safe, never to use it.
     """
     world = make_world(rig, clock, seed, sample) if rig.model.simulation is not None else None
     if world is not None and remembered is not None and remembered.exists():
@@ -241,9 +243,18 @@ def open_rig(
 
     try:
         lines = _Lines(opened, simulated_boxes(rig, world) if world is not None else {}, record)
+        whole = True
         for name in _beam_first(rig):
-            _open_device(rig, name, rig.model.devices[name], opened, lines, between_transactions)
-        opened.hand_beam_to_scan()
+            try:
+                _open_device(rig, name, rig.model.devices[name], opened, lines, between_transactions)
+            except RigError as error:
+                error.at(name, "open")
+                if missing is None:
+                    raise
+                whole = False
+                missing(name, error)
+        if whole:  # a column that lets go of the beam while the scan box does not answer would open it
+            opened.hand_beam_to_scan()
     except BaseException:
         opened.make_safe()
         opened.close()
@@ -365,10 +376,7 @@ def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines
     guard = opened.interlocks.guard
     device = kind.driver(link, settings, limits=rig.limits(name), guard=guard, wait=wait, name=name, **more)
     opened.devices[name] = device  # one that fails to open is made safe with the others
-    try:
-        device.open()
-    except RigError as error:
-        raise error.at(name, "open") from None
+    device.open()
 
 
 def _beam_first(rig: RigText) -> list[str]:

@@ -13,8 +13,10 @@ from rich.console import Console
 
 import protocols.rig as composition
 from drivers.clock import Clock, VirtualClock
-from drivers.errors import LinkError, Refused
+from drivers.cryostat import Cryostat
+from drivers.errors import LinkError, LinkTimeout, Refused
 from drivers.links import AbortFlag, HttpLink, Link, MemoryLink, ReplayLink, read_transcript
+from drivers.scan import Scan
 from protocols import riglock
 from protocols.doctor import LET_GO, examine
 from protocols.rig import Rig, open_rig
@@ -32,13 +34,21 @@ VALVE = "blank_channel: valve V4\n"
 
 
 @pytest.fixture
-def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def dead() -> set[str]:
+    """The devices that cannot be reached."""
+    return set()
+
+
+@pytest.fixture
+def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead: set[str]) -> list[str]:
     """Real links lead to simulated boxes here, and the user has nothing on disk; which links were opened."""
     worlds: dict[Clock, World] = {}
     names: list[str] = []
 
     def link(name: str, address: str, clock: Clock, abort: AbortFlag) -> Link:
         assert not address.startswith("sim:")
+        if name in dead:
+            raise LinkError(f"the link {name} cannot reach it", way_out="Is the box on?")
         world = worlds.setdefault(clock, a_world(clock))
         names.append(name)
         return MemoryLink(name, SERVERS[name](world), clock, abort)
@@ -124,6 +134,64 @@ def test_with_a_blank_channel_or_a_simulated_beam_there_is_no_such_word(reached:
         well, said = said_of(rig, only_safe=True)
         assert well
         assert said.splitlines() == ["scan: safe", "cryostat: safe", "eds: safe"]
+
+
+@pytest.mark.parametrize("only_safe", [False, True], ids=["doctor", "safe"])
+@pytest.mark.parametrize("gone", ["cryostat", "scan"])
+def test_what_does_not_answer_is_told_and_the_others_are_looked_at_and_left_safe(
+    reached: list[str], dead: set[str], gone: str, only_safe: bool
+) -> None:
+    dead.add(gone)
+    well, said = said_of(read_rig(REAL, "my.yaml"), only_safe=only_safe)
+    assert not well
+    alive = [name for name in ("scan", "cryostat", "eds") if name != gone]
+    assert sorted(reached) == sorted(alive)
+    lines = said.splitlines()
+    assert f"{gone}: open: the link {gone} cannot reach it. Is the box on?" in lines
+    assert [line for line in lines if line.endswith(": safe")] == [f"{name}: safe" for name in alive]
+    assert f"1 of 3 devices did not answer: {gone}" in lines
+    assert (LET_GO in lines) == (gone != "scan")  # a line that never was lets go of nothing
+    dead.clear()
+    opened(read_rig(REAL, "my.yaml")).close()  # nobody holds the rig
+
+
+def test_a_column_keeps_the_beam_while_the_scan_box_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[str, str]] = []
+    clock = VirtualClock()
+
+    def broken(device: Scan) -> None:
+        raise LinkTimeout("got no answer in 0.5 s", device=device.name)
+
+    monkeypatch.setattr(Scan, "open", broken)
+    looked_at = open_rig(
+        load_rig("bench"),
+        clock=clock,
+        abort=AbortFlag(),
+        wait=clock.sleep,
+        latched=lambda: False,
+        seed=1,
+        sample=None,
+        missing=lambda name, error: told.append((name, str(error))),
+    )
+    assert told == [("scan", "scan: open got no answer in 0.5 s.")]
+    assert looked_at.column.blanked()
+    looked_at.close()
+
+
+def test_a_device_that_stops_answering_while_it_is_asked_keeps_no_other_from_being_heard(
+    reached: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(device: Cryostat) -> None:
+        raise LinkTimeout("got no answer in 0.5 s", device=device.name, action="status")
+
+    monkeypatch.setattr(Cryostat, "status", broken)
+    well, said = said_of(read_rig(REAL + VALVE, "my.yaml"))
+    assert not well
+    assert "\ncryostat: status got no answer in 0.5 s.\n" in said
+    assert "\nscan: blanked True" in said
+    assert "\neds: exposure" in said
 
 
 def test_the_doctor_opens_no_second_line_while_a_run_has_the_rig(reached: list[str]) -> None:
