@@ -299,7 +299,8 @@ def _carry_out(job: Job, plans: list[StepPlan], decision: tuple[int, Decision] |
 
 
 def _confirm(job: Job) -> None:
-    console.print(f"This moves the real rig {job.rig.model.name}:")
+    sort = "served, simulated rig" if job.rig.model.practice else "real rig"
+    console.print(f"This moves the {sort} {job.rig.model.name}:")
     for name, entry in job.rig.model.devices.items():
         console.print(f"  {name}: {entry.driver} at {entry.link}")
     if typer.prompt("Type the rig's name to go on") != job.rig.model.name:
@@ -353,8 +354,10 @@ class _plainly:  # noqa: N801  (reads as a phrase: with _plainly(debug))
             problems.print(str(error) or "stopped by Ctrl-C", markup=False)
             sys.exit(ABORTED)
         said = str(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {error} (--debug shows where)"
+        if isinstance(error, OSError) and error.strerror:
+            said = error.strerror
         if isinstance(error, OSError) and error.filename:
-            said = f"{error.filename}: {error.strerror}. Choose another place, such as another --out."
+            said = f"{error.filename}: {error.strerror}. Choose another place."
         problems.print(said, markup=False)
         sys.exit(FAILED)
 

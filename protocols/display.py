@@ -50,7 +50,13 @@ class Display:
 
     def watching(self) -> Watching:
         """What the runner tells the display."""
-        return Watching(progress=self._progress, state=self._state_changed, opened=self._opened, tick=self._tick)
+        return Watching(
+            progress=self._progress,
+            state=self._state_changed,
+            opened=self._opened,
+            tick=self._tick,
+            unsafe=self._unsafe,
+        )
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -78,6 +84,9 @@ class Display:
         if state not in (State.RUNNING, State.DONE, State.FAILED):  # a failure is told when the command ends
             self._say(f"{state}: {why}")
         self._tick()
+
+    def _unsafe(self, said: str) -> None:
+        self._say(f"NOT SAFE: {said}")
 
     def _tick(self) -> None:
         if self._live is not None and wall_seconds() - self._drawn > REFRESH:

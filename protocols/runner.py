@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from acquisition.chain import OWN, Chain, ChainError, Entry, read_chain
 from acquisition.control import RunControl, State
 from acquisition.datafile import DataFileError, open_record, rescue, write_index
-from acquisition.engine import Decision, Engine
+from acquisition.engine import Attempt, Decision, Engine
 from acquisition.exposure import Sighting, Tracker
 from acquisition.figures import write_figures
 from acquisition.ledger import Ledger
@@ -38,12 +38,16 @@ WORLD = "world.npz"  # what a simulated sample was when its process ended
 
 @dataclass(frozen=True)
 class Watching:
-    """Who is told: of progress, of every new state, when the rig is open, and, as time passes, to look again."""
+    """Who is told: of progress, of every new state, when the rig is open, and, as time passes, to look again.
+
+    unsafe: what could not be made safe when the run ended.
+    """
 
     progress: Callable[[Progress], None]
     state: Callable[[State, str], None]
     opened: Callable[[Bench], None]
     tick: Callable[[], None]
+    unsafe: Callable[[str], None] = lambda said: None
 
 
 def begin(job: Job, preview: Preview) -> None:
@@ -100,7 +104,7 @@ def carry_out(job: Job, watching: Watching, *, decision: tuple[int, Decision] | 
                     journal,
                     control,
                     perform=bench.perform,
-                    make_safe=rig.make_safe,
+                    make_safe=lambda: _made_safe(rig, watching),
                     prepare=bench.prepare,
                     seed=job.seed,
                     decision=decision,
@@ -246,6 +250,15 @@ def _run_entry(entries: Sequence[Entry]) -> Entry:
 def _seconds(clock: Clock) -> float:
     """Rig time as the journal has it, to the microsecond."""
     return round(clock.now(), 6)
+
+
+def _made_safe(rig: Rig, watching: Watching) -> list[Attempt]:
+    """Make the rig safe, and tell whoever looks what is not: they are the next who can close a beam."""
+    tried = rig.make_safe()
+    for attempt in tried:
+        if not attempt.safe:
+            watching.unsafe(attempt.said)
+    return tried
 
 
 def _changed(journal: Chain, clock: Clock, watching: Watching, state: State, why: str) -> None:
