@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from drivers.cryostat import Cryostat
 from drivers.cryostat_settings import CryostatSettings
@@ -25,6 +26,14 @@ from protocols.plugins import PluginError
 from protocols.yamlfile import Located, Place, YamlError, read_yaml, text_of
 
 S = TypeVar("S", bound=BaseModel)
+AT_OPENING = "literal['at opening']"  # how pydantic names that way to write a date
+WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "there is no such key here",
+    "dict_type": "keys with values belong here, one below the other",
+    "model_type": "keys with values belong here, one below the other",
+}
+FITS = {"sync": "unblanked", "gate": "pixel_clock"}  # which output of the scan box says what the input waits for
 
 
 class RigFileError(Exception):
@@ -164,7 +173,7 @@ def _see_dates(rig: RigText, model: BaseModel, place: Place) -> None:
         if isinstance(value, Calibration) and value.taken == "at opening":
             at = (*place, key, "taken")
             where = f"rig {rig.name} {rig.located.at(at)}: {'.'.join(map(str, at))}"
-            raise RigFileError(f"{where}: of a real rig a calibration has a date")
+            raise RigFileError(f"{where}: of a real rig a calibration has a date, such as 2026-05-04T09:00:00+00:00")
         if isinstance(value, BaseModel):
             _see_dates(rig, value, (*place, key))
 
@@ -178,9 +187,9 @@ def _see_names(rig: RigText) -> None:
     for name, entry in rig.model.devices.items():
         kind, where = rig.kind(name), f"rig {rig.name} {rig.located.at(('devices', name))}"
         if kind.called and name != kind.called:
-            raise RigFileError(f"{where}: the device of {entry.driver} is called {kind.called}, not {name}")
+            raise RigFileError(f"{where}: the device of {entry.driver} is called {kind.called}, not {name}; rename it")
         if kind.driver is Needle and entry.station != "fibsem":
-            raise RigFileError(f"{where}: a needle stands at the fibsem")
+            raise RigFileError(f"{where}: a needle stands at the fibsem; write `station: fibsem`")
         beside = [other for other in moving if rig.model.devices[other].station == entry.station]
         if kind.driver is Needle and beside and entry.station not in rig.model.sample_stage:
             raise RigFileError(
@@ -232,15 +241,34 @@ def _see_wired(rig: RigText, device: str, socket: str | None) -> None:
         raise RigFileError(
             f"rig {rig.name} {rig.located.at(('devices', device))}: {ends or 'no'} trigger cables end at "
             f"{device}.{socket}, which needs one: nothing that {device} sees would have a known place in the frame. "
-            f"Write it under `wiring:`, such as {{from: scan.unblanked, to: {device}.{socket}, latency: 200 ns}}."
+            f"Write it under `wiring:`, such as "
+            f"{{from: scan.{FITS.get(socket, 'unblanked')}, to: {device}.{socket}, latency: 200 ns}}."
         )
 
 
 def _plain(error: ValidationError, located: Located, prefix: Place) -> list[str]:
-    """`line L, column C: KEY: what` for each fault."""
+    """`line L, column C: KEY: what` for each fault; of a device's settings with its name in front."""
     lines = []
+    owner = f"{prefix[1]}: " if prefix else ""
     for problem in error.errors():
         place = (*problem["loc"], *getattr(problem.get("ctx", {}).get("error"), "at", ()))
-        key = f"{'.'.join(map(str, place))}: " if place else ""
-        lines.append(f"{located.at((*prefix, *place))}: {key}{problem['msg'].removeprefix('Value error, ')}")
+        if AT_OPENING in place:
+            continue  # the other way to write a date; what is said of the first tells of both
+        key = f"{'.'.join(str(part) for part in place if part != 'datetime')}: " if place else ""
+        lines.append(f"{located.at((*prefix, *place))}: {owner}{key}{_in_words(problem)}")
     return lines
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    """What is wrong with a value, for somebody who never wrote a program."""
+    sort, context = problem["type"], problem.get("ctx", {})
+    if sort in ("tuple_type", "list_type"):
+        return "several values belong here, in brackets; of limits [LOWEST, HIGHEST]"
+    if sort == "too_long":
+        found, most = context["actual_length"], context["max_length"]
+        return f"{found} values instead of {most}; a decimal comma is written as a point"
+    if sort == "string_type":
+        return f'is a text; write "{problem["input"]}", in quotes'
+    if sort.startswith(("datetime_", "timezone_")):
+        return "a date needs its time and zone, such as 2026-05-04T09:00:00+00:00; on a simulated rig also `at opening`"
+    return WORDS.get(sort) or problem["msg"].removeprefix("Value error, ")

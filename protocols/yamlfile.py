@@ -95,7 +95,8 @@ def read_yaml(text: str) -> Located:
     except DuplicateKeyError as error:
         raise YamlError(f"{_mark(error)}: the same key stands here twice") from None
     except MarkedYAMLError as error:
-        raise YamlError(f"{_mark(error)}: {error.problem or error.context}") from None
+        tab = "; indent with spaces, not with a tab" if "'\\t'" in str(error.problem) else ""
+        raise YamlError(f"{_mark(error)}: {error.problem or error.context}{tab}") from None
     except ReaderError as error:
         before = text[: error.position].splitlines() or [""]
         raise YamlError(
