@@ -12,6 +12,7 @@ from drivers.limits import Range
 from drivers.pose import Place
 from drivers.rigfile import Calibration, Misplaced, Strict
 from physics.quantities import Fraction, Hertz, Metres, Radians, Span
+from physics.units import show
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,19 @@ class NeedleSettings(Strict):
     parked: Parked
     step_rate: Annotated[Hertz, Field(ge=10.0, le=20e3)] = 1e3
     blind_steps: int = Field(default=10, ge=0)
+
+    @model_validator(mode="after")
+    def _can_be_parked(self) -> NeedleSettings:
+        for axis, place in (("x", self.parked.x), ("y", self.parked.y), ("z", self.parked.z)):
+            low, high = self.limits.of(axis)
+            if not low <= place <= high:
+                raise Misplaced(
+                    f"{show(place, 'um')} is outside the limits of {axis}, {show(low, 'um')} to {show(high, 'um')}, "
+                    "so the needle could never be parked",
+                    "parked",
+                    axis,
+                )
+        return self
 
 
 def ranges(settings: NeedleSettings) -> dict[str, Range]:

@@ -33,3 +33,15 @@ def test_a_needle_elsewhere_than_at_the_fibsem_is_refused() -> None:
     text = before + "    driver: kleindiek-nanocontrol" + needle.replace("station: fibsem", "station: stem", 1)
     with pytest.raises(RigFileError, match="a needle stands at the fibsem"):
         read_rig(text, "my.yaml")
+
+
+def test_a_needle_that_could_never_be_parked_is_refused() -> None:
+    text = BENCH.replace("parked: {x: 400 um", "parked: {x: 4 mm")
+    with pytest.raises(RigFileError, match=r"needle: parked\.x: 4000 um is outside the limits of x, -500 um to 500 um"):
+        read_rig(text, "my.yaml")
+
+
+def test_a_camera_without_its_cable_is_told_of_the_output_that_gates_it() -> None:
+    text = BENCH.replace("  - {from: scan.pixel_clock, to: camera.gate, latency: 200 ns}\n", "")
+    with pytest.raises(RigFileError, match=r"such as \{from: scan\.pixel_clock, to: camera\.gate, latency: 200 ns\}"):
+        read_rig(text, "my.yaml")
