@@ -61,6 +61,7 @@ def serve_rig(rig: RigText, wanted: Wanted, console: Console) -> None:
     """
     for file in (wanted.addresses, wanted.rig_file):
         if file is not None:
+            file.parent.stat()  # before anything is served
             file.unlink(missing_ok=True)  # of an earlier time: nobody is to take it for this one's
     with serving(rig, wanted) as now:
         _tell(rig, wanted, now, console)

@@ -69,7 +69,16 @@ def serve(clock: RealClock, ports: Mapping[str, Port], *, tick: Callable[[], Non
     with ExitStack() as opened:
         lines: dict[str, Line] = {}
         for name, port in ports.items():
-            lines[name] = _open(port, clock)
+            try:
+                lines[name] = _open(port, clock)
+            except OSError as error:
+                place = f"port {port.number}" if port.number else "a port"
+                why = (error.strerror or str(error)).partition(" (")[0]
+                raise OSError(
+                    error.errno,
+                    f"{name}: {place} of {port.host} cannot be had ({why}). Is that an address of this computer, and "
+                    "the port free?",
+                ) from None
             opened.callback(lines[name].close)
         bell, ringer = socket.socketpair()
         opened.enter_context(bell)

@@ -129,6 +129,21 @@ def test_nobody_outside_is_let_in_without_a_token(words: list[str]) -> None:
     assert "token" in result.output
 
 
+def test_an_address_that_this_computer_has_not_is_said_in_one_line() -> None:
+    result = said("--host", "203.0.113.7", "--token", "x" * SHORTEST_TOKEN)  # of a network kept for documentation
+    assert result.exit_code == 1
+    assert "column outside: a port of 203.0.113.7 cannot be had (" in result.stderr
+    assert result.stderr.strip().endswith("Is that an address of this computer, and the port free?")
+    assert "Errno" not in result.stderr
+
+
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_served(tmp_path: Path) -> None:
+    result = said("--addresses", str(tmp_path / "nowhere" / "addresses.json"))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.strip() == f"{tmp_path / 'nowhere'}: No such file or directory. Choose another place."
+
+
 def test_a_rig_without_http_devices_is_not_reached_from_outside() -> None:
     tcp = {name: replace(kind, port="tcp") for name, kind in BENCH.kinds.items()}
     outside = Wanted(host="0.0.0.0", token="x" * SHORTEST_TOKEN)
