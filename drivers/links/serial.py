@@ -72,7 +72,10 @@ class SerialLink(PortLink):
 
     def _lost(self, error: OSError) -> LinkClosed:
         self.close()
-        return LinkClosed(f"the link {self.name} on {self.port} was lost ({error})")
+        return LinkClosed(
+            f"the link {self.name} on {self.port} was lost ({error})",
+            way_out="Is the adapter plugged in, and the box on?",
+        )
 
     def _close(self) -> None:
         self._line.close()

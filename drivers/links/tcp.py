@@ -76,7 +76,10 @@ class TcpLink(PortLink):
 
     def _lost(self, why: str) -> LinkClosed:
         self.close()
-        return LinkClosed(f"the link {self.name} to tcp://{self.host}:{self.port} was lost ({why})")
+        return LinkClosed(
+            f"the link {self.name} to tcp://{self.host}:{self.port} was lost ({why})",
+            way_out="Is the box on, the cable in, and does no other program hold its line?",
+        )
 
     def _close(self) -> None:
         self._socket.close()

@@ -149,7 +149,7 @@ def test_what_does_not_answer_is_told_and_the_others_are_looked_at_and_left_safe
     lines = said.splitlines()
     assert f"{gone}: open: the link {gone} cannot reach it. Is the box on?" in lines
     assert [line for line in lines if line.endswith(": safe")] == [f"{name}: safe" for name in alive]
-    assert f"1 of 3 devices did not answer: {gone}" in lines
+    assert f"1 of 3 devices did not answer as they should: {gone}" in lines
     assert (LET_GO in lines) == (gone != "scan")  # a line that never was lets go of nothing
     dead.clear()
     opened(read_rig(REAL, "my.yaml")).close()  # nobody holds the rig
