@@ -106,7 +106,7 @@ class Camera:
         if found != self.settings.pixels:
             raise control.no(
                 "open",
-                f"makes images of {found[0]:g} x {found[1]:g} pixels, not of {self.settings.pixels}",
+                f"makes images of {found[0]:g} x {found[1]:g} pixels, not of {self.settings.pixels[0]} x {self.settings.pixels[1]}",
                 "Correct pixels or roi_mode in the rig file.",
             )
 

@@ -70,9 +70,8 @@ def examine(rig: RigText, console: Console, *, only_safe: bool = False, record: 
         for broken in filter(None, (tap.broken for tap in opened.taps)):
             console.print(f"recording: {broken}", markup=False)
         if missing:
-            console.print(
-                f"{len(missing)} of {len(rig.model.devices)} devices did not answer as they should: {', '.join(missing)}"
-            )
+            many = f"{len(missing)} of {len(rig.model.devices)} devices"
+            console.print(f"{many} did not answer as they should: {', '.join(missing)}")
         if "scan" in opened.devices and unattended_findings(rig):
             console.print(LET_GO, markup=False)
     return not missing and all(attempt.safe for attempt in tried)
