@@ -103,10 +103,11 @@ class Camera:
             control.set("open", name, value, "stream")
         control.set("open", "roi_mode", self.settings.roi_mode)
         found = tuple(control.number("open", f"{axis}_pixels_in_detector") for axis in "xy")
-        if found != self.settings.pixels:
+        columns, rows = self.settings.pixels
+        if found != (columns, rows):
             raise control.no(
                 "open",
-                f"makes images of {found[0]:g} x {found[1]:g} pixels, not of {self.settings.pixels[0]} x {self.settings.pixels[1]}",
+                f"makes images of {found[0]:g} x {found[1]:g} pixels, not of {columns} x {rows}",
                 "Correct pixels or roi_mode in the rig file.",
             )
 
