@@ -16,6 +16,7 @@ from drivers.cryostat_settings import CryostatSettings
 from drivers.kind import Kind
 from drivers.limits import Limits
 from drivers.links import AddressError, HttpAddress, parse_address
+from drivers.links.address import UdpAddress
 from drivers.links.http import stays_here
 from drivers.needle import Needle
 from drivers.rigfile import Calibration, RigFile, Wire
@@ -26,6 +27,13 @@ from protocols.plugins import PluginError
 from protocols.yamlfile import Located, Place, YamlError, read_yaml, text_of
 
 S = TypeVar("S", bound=BaseModel)
+REACHED = {
+    "tcp": "tcp://HOST:PORT or serial:PORT",
+    "serial": "serial:PORT or tcp://HOST:PORT",
+    "udp": "udp://HOST:PORT, tcp://HOST:PORT or serial:PORT",
+    "http": "http://HOST:PORT",
+}
+"""Addresses of a driver's box, by what it speaks through."""
 AT_OPENING = "literal['at opening']"  # how pydantic names that way to write a date
 WORDS = {
     "missing": "is missing",
@@ -212,9 +220,9 @@ def _see_links(rig: RigText) -> None:
                 f"{where}: {entry.link} is on another computer, and a clock with a speed is for simulated boxes "
                 "that are served on this one; an instrument has none."
             )
-        if not rig.model.simulated and (kind.port == "http") != isinstance(address, HttpAddress):
-            wanted = "http://HOST:PORT" if kind.port == "http" else "tcp://HOST:PORT, udp://HOST:PORT or serial:PORT"
-            raise RigFileError(f"{where}: {entry.driver} is reached at {wanted}, not at {entry.link}")
+        fits = isinstance(address, HttpAddress) == (kind.port == "http")
+        if not rig.model.simulated and not (fits and (kind.port == "udp" or not isinstance(address, UdpAddress))):
+            raise RigFileError(f"{where}: {entry.driver} is reached at {REACHED[kind.port]}, not at {entry.link}")
         if rig.model.simulated and kind.server is None:
             raise RigFileError(f"{where}: {entry.driver} has no simulation; give the whole rig real links")
         other = first.setdefault(entry.link, name)

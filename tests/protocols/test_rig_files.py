@@ -127,6 +127,12 @@ def real(text: str) -> str:
     return re.sub(r"simulation: .*\n", "\n", text).replace(DATES, MEASURED)
 
 
+@pytest.mark.parametrize("link", ["udp://10.0.0.5:2101", "http://10.0.0.5:2101"])
+def test_a_link_of_a_sort_that_the_box_does_not_speak_is_refused(link: str) -> None:
+    said = refused(real(SHIPPED).replace("tcp://10.0.0.5:2101", link))
+    assert f"open-beam-interface is reached at tcp://HOST:PORT or serial:PORT, not at {link}" in said
+
+
 def test_a_rig_of_real_links_is_not_simulated() -> None:
     assert not read_rig(real(SHIPPED), "my.yaml").model.simulated
 
