@@ -243,7 +243,6 @@ def open_rig(
 
     try:
         lines = _Lines(opened, simulated_boxes(rig, world) if world is not None else {}, record)
-        whole = True
         for name in _beam_first(rig):
             try:
                 _open_device(rig, name, rig.model.devices[name], opened, lines, between_transactions)
@@ -251,9 +250,8 @@ def open_rig(
                 error.at(name, "open")
                 if missing is None:
                     raise
-                whole = False
                 missing(name, error)
-        if whole:  # a column that lets go of the beam while the scan box does not answer would open it
+        if missing is None:  # who only looks, or makes safe, lets go of nothing
             opened.hand_beam_to_scan()
     except BaseException:
         opened.make_safe()

@@ -253,3 +253,13 @@ def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "seen").mkdir()
     with pytest.raises(FileExistsError):
         examine(load_rig("bench"), Console(file=io.StringIO()), record=tmp_path / "seen")
+
+
+@pytest.mark.parametrize("only_safe", [False, True], ids=["doctor", "safe"])
+def test_who_looks_or_makes_safe_never_lets_go_of_the_column_s_blanker(tmp_path: Path, only_safe: bool) -> None:
+    console = Console(file=io.StringIO())
+    assert examine(load_rig("bench"), console, only_safe=only_safe, record=tmp_path / "seen")
+    said = [line.data for line in read_transcript(tmp_path / "seen" / "column.txt") if line.direction == ">"]
+    orders = [data.partition(b"\r\n\r\n")[2] for data in said if data.startswith(b"PUT /v1/beam_blanked")]
+    assert orders
+    assert set(orders) == {b"true"}
