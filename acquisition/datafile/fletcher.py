@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SIZE = 4  # bytes of a sum
+SIZE = 4  # bytes of a sum, little endian behind its chunk
 _WORDS = 8192  # words at a time: exact in double precision, and small enough for the fast memory
 _ONES = np.ones(_WORDS)
 _WEIGHTS = np.arange(_WORDS, 0.0, -1.0)
@@ -30,11 +30,6 @@ def fletcher32(chunk: bytes) -> int:
             plain += more
     # taken with their halves the other way round, words and sums are 256 times what they are, modulo 65535
     return _folded(256 * weighted) << 16 | _folded(256 * plain)
-
-
-def trailer(chunk: bytes) -> bytes:
-    """What HDF5 expects behind the chunk: its sum, little endian."""
-    return fletcher32(chunk).to_bytes(SIZE, "little")
 
 
 def _sums(words: np.ndarray[tuple[int], np.dtype[np.uint16]]) -> tuple[int, int]:
