@@ -20,7 +20,7 @@ from acquisition.control import RunControl, State
 from acquisition.datafile import DataFileError, open_record, rescue, write_index
 from acquisition.engine import Attempt, Decision, Engine
 from acquisition.exposure import Sighting, Tracker
-from acquisition.figures import write_figures
+from acquisition.figures.write import write_figures
 from acquisition.ledger import Ledger
 from acquisition.results import STATUS, gather, write_json
 from drivers.clock import Clock, RealClock, VirtualClock, wall_seconds

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from acquisition.datafile import Column
-from acquisition.figures import write_figures
-from acquisition.panels import draw_image, draw_map, draw_profile, draw_spectrum
+from acquisition.figures.axes import draw_image, draw_map, draw_profile, draw_spectrum
+from acquisition.figures.write import write_figures
 from drivers.ticket import Frame
 from tests.acquisition.known_map import PASSES, STARTED, begin, take_pass
 
