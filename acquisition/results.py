@@ -20,8 +20,8 @@ STATUS = {State.DONE: "done", State.ABORTED: "aborted", State.TORN: "torn"}
 def gather(entries: Sequence[Entry], books: Books) -> dict[str, Any]:
     """The content of results.json, schema 1; units stand in the names.
 
-    Steps add to it under `report` in their result; of two steps that report the same key the later one counts,
-    and none can say what only the journal and the books know.
+    Steps add to it under `report` in their result; of two steps that report the same key the later one counts (each
+    calibration by its own name), and none can say what only the journal and the books know.
     """
     run = next(e for e in entries if e["kind"] == "run")
     ends = [e for e in entries if e["kind"] == "end"]
@@ -29,7 +29,9 @@ def gather(entries: Sequence[Entry], books: Books) -> dict[str, Any]:
     reported: dict[str, Any] = {}
     for entry in entries:
         if entry["kind"] == "result":
-            reported.update(entry["result"].get("report", {}))
+            told = entry["result"].get("report", {})
+            calibrations = reported.get("calibrations", {}) | told.get("calibrations", {})
+            reported.update(told, **({"calibrations": calibrations} if calibrations else {}))
     facts = {
         "schema": 1,
         "status": last.get("status", "failed"),

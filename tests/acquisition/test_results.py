@@ -87,6 +87,12 @@ def test_of_two_steps_that_report_the_same_the_later_one_counts(books: Books) ->
     assert gather(entries, books)["interphase"] == {"width_nm": 76.0}
 
 
+def test_calibrations_of_several_steps_stand_side_by_side(books: Books) -> None:
+    steps = [{"report": {"calibrations": {name: {"value": value}}}} for name, value in (("a", 1), ("b", 2), ("a", 3))]
+    found = gather([line("run", **RUN), *(line("result", result=step) for step in steps)], books)
+    assert found["calibrations"] == {"a": {"value": 3}, "b": {"value": 2}}
+
+
 def test_wall_time_is_of_all_processes_of_the_run(books: Books) -> None:
     entries = [line("run", **RUN)]
     for seconds in (1.5, 2.25):
