@@ -41,7 +41,7 @@ class RecipeError(Exception):
 def shipped() -> dict[str, Path]:
     """The recipes that come with the program, by name."""
     folder = Path(str(files("protocols") / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix in (".yaml", ".py")}
 
 
 def load_recipe(name: str) -> Recipe:
