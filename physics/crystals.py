@@ -170,7 +170,8 @@ def spacings(name: str, temperature: float, shortest: float) -> tuple[Spacing, .
     rings = []
     for ring in np.split(order, edges):
         d = float(1 / np.mean(length[ring]))
-        members = found.indices[ring]
+        members = found.indices[np.sort(ring)]
+        members.flags.writeable = False
         rings.append(Spacing(d, _label(members), members, float(np.sum(strengths[ring])) * d))
     return tuple(rings)
 
