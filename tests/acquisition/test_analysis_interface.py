@@ -43,6 +43,14 @@ def test_the_width_is_from_ten_to_ninety_percent() -> None:
     assert find_interface(frame(0, 0.2, electrons=1000), PITCH).width == pytest.approx(30e-9, rel=0.1)
 
 
+def test_a_lamella_that_gets_thicker_along_the_interface_does_not_turn_it() -> None:
+    x, y = coordinates((96, 112), PITCH)
+    ramp = np.clip((x + 60e-9) / 120e-9, 0, 1)[None, :]
+    thicker = 1 + y[:, None] / 1.6e-6
+    image = np.random.default_rng(5).poisson(1000 * (0.1 + 0.9 * ramp) * thicker)
+    assert math.degrees(find_interface(image, PITCH).angle) == pytest.approx(0, abs=0.2)
+
+
 def test_noise_scores_nothing() -> None:
     assert find_interface(np.random.default_rng(1).poisson(10, (96, 96)), PITCH).score < 0.1
 
