@@ -8,6 +8,7 @@ from physics import elastic
 from physics.materials import material
 
 ELEMENTS = ["Li", "C", "N", "O", "Si", "P", "Cu", "Ga", "Pt"]
+RINGS = {"25-100": (0.025, 0.1), "50-200": (0.05, 0.2), "68-280": (0.068, 0.28), "all": (0.0, 0.8)}  # mrad: rad
 
 
 def exponent(inner: float, outer: float) -> float:
@@ -16,15 +17,43 @@ def exponent(inner: float, outer: float) -> float:
     return float(np.polyfit(np.log(numbers), np.log(sections), 1)[0])
 
 
-def on_detector(name: str, thickness: float) -> float:
+def on_detector(name: str, thickness: float, ring: str = "25-100") -> float:
     densities = material(name).number_densities
-    depth = sum(n * elastic.cross_section(e, 200e3, 0.025, 0.1) for e, n in densities.items()) * thickness
+    depth = sum(n * elastic.cross_section(e, 200e3, *RINGS[ring]) for e, n in densities.items()) * thickness
     return float(1 - np.exp(-depth))
 
 
 @pytest.mark.parametrize(("inner", "outer"), [(0.025, 0.1), (0.05, 0.2), (0.068, 0.28)])
 def test_dark_field_goes_as_z_to_the_1_6_to_1_9(inner: float, outer: float) -> None:
     assert 1.6 <= exponent(inner, outer) <= 1.905  # Krivanek et al., Nature 464 (2010) 571: 1.64; Pennycook: about 1.7
+
+
+@pytest.mark.parametrize(("ring", "power"), [("25-100", 1.77), ("50-200", 1.87), ("68-280", 1.90), ("all", 1.38)])
+def test_the_power_of_z_is_that_of_other_form_factors_and_least_for_all_angles(ring: str, power: float) -> None:
+    # I. Lobato and D. Van Dyck, Acta Cryst. A 70 (2014) 636, lithium to platinum at 200 kV
+    assert exponent(*RINGS[ring]) == pytest.approx(power, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "ring", "share"),
+    [
+        ("Li", "25-100", 0.0087),
+        ("LiPON", "25-100", 0.106),
+        ("Li2O", "25-100", 0.067),
+        ("Li3N", "25-100", 0.035),
+        ("Li3PO4", "25-100", 0.114),
+        ("Cu", "25-100", 0.65),
+        ("ice", "25-100", 0.040),
+        ("Li", "68-280", 0.0018),
+        ("LiPON", "68-280", 0.023),
+        ("Cu", "68-280", 0.21),
+    ],
+)
+def test_as_much_of_the_beam_reaches_the_detector_as_with_other_form_factors(
+    name: str, ring: str, share: float
+) -> None:
+    # Lobato and Van Dyck (2014), 100 nm at 200 kV
+    assert on_detector(name, 100e-9, ring) == pytest.approx(share, rel=0.07)
 
 
 def test_carbon_at_200_kv_has_the_tabulated_total_cross_section() -> None:

@@ -29,6 +29,20 @@ def test_the_efficiency_of_a_windowless_detector_is_that_of_the_design(energy: f
     assert float(detector.efficiency(energy)) == pytest.approx(share, abs=0.005)
 
 
+@pytest.mark.parametrize(
+    ("energy", "least", "most"), [(277.4, 0.60, 0.75), (392.4, 0.75, 0.87), (524.9, 0.85, 0.95), (2010.0, 0.94, 0.99)]
+)
+def test_the_efficiency_is_within_what_makers_of_windowless_detectors_state(
+    energy: float, least: float, most: float
+) -> None:
+    """Curves of windowless silicon drift detectors, as in the tables of espm 1.1.3 and EPQ (NIST)."""
+    assert least < float(detector.efficiency(energy)) < most
+
+
+def test_carbon_is_as_sharp_as_iso_15632_asks_of_a_130_ev_detector() -> None:
+    assert float(detector.fwhm(277.0)) <= 60.0
+
+
 def test_ice_on_the_detector_takes_carbon_first() -> None:
     kept = detector.efficiency(np.array([277.4, 392.4, 524.9]), ice=200e-9) / detector.efficiency([277.4, 392.4, 524.9])
     assert kept == pytest.approx([0.90, 0.96, 0.98], abs=0.01)
