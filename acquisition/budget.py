@@ -1,14 +1,16 @@
-"""Budgets of areas: what a frame would give each spot of the sample, and the refusal when that is too much."""
+"""Budgets of areas: what an exposure would give each spot of the sample, and the refusal when that is too much."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from typing import Any, Protocol
 
 from acquisition.dosemap import CELL, DoseMap, Rectangle
 from drivers.errors import LimitError, Refused
-from drivers.ticket import Frame
+from drivers.ticket import Exposed, Flood, Frame
+from physics.dose import electrons
 from physics.dose import fluence as planned_fluence
 from physics.units import show
 
@@ -38,9 +40,77 @@ class Area:
             raise LimitError(f'area "{self.name}": a budget of {self.limit} m^-2 (told from {self.notify}) is none')
 
 
+class Reckoning(Protocol):
+    """What the books need to know of a beam, for one sort of exposure."""
+
+    @property
+    def current(self) -> float:
+        """At the sample, A."""
+
+    def fluence(self, work: Any) -> float:
+        """Best estimate of what one exposure gives, m^-2."""
+
+    def highest_fluence(self, work: Any) -> float:
+        """Upper bound of what one exposure gives any cell it touches, m^-2."""
+
+    def fluence_for(self, highest: float, work: Any) -> float:
+        """What one exposure may be planned to give for its upper bound to be `highest`, both m^-2; may be negative."""
+
+    def footprint(self, work: Any) -> Rectangle:
+        """Everything it may touch of a sample that stands where it is believed, in scan coordinates."""
+
+
+@dataclass(frozen=True)
+class FloodBelief:
+    """What is believed of the parallel beam, with the bounds that its dose is charged by.
+
+    current: A, and diameter: of the disc, both with their relative bounds.  uneven: how much brighter than its mean the
+    disc is anywhere, relative.  shutter: s for which the sample is lit besides the exposure of the camera, at most.
+    placement: how far from where it was sent the disc may land, m, and shift_bound: what is added to that, a metre of
+    the way from the middle of the scan field.  Raises LimitError unless all are finite and not negative, the current
+    positive and the diameter's bound below 1.
+    """
+
+    current: float
+    current_bound: float
+    diameter_bound: float
+    uneven: float
+    shutter: float
+    placement: float
+    shift_bound: float
+
+    def __post_init__(self) -> None:
+        _see_countable(self, self.current, self.diameter_bound)
+
+    def fluence(self, flood: Flood) -> float:
+        """Best estimate of what one flood gives the disc, m^-2."""
+        return electrons(self.current, flood.seconds) / flood.area
+
+    def highest_fluence(self, flood: Flood) -> float:
+        """Upper bound of what one flood gives any cell of the disc, m^-2."""
+        return (self.fluence(flood) + self._shuttered(flood)) * self._worst
+
+    def fluence_for(self, highest: float, flood: Flood) -> float:
+        """What one flood may be planned to give for its upper bound to be `highest`, both m^-2; may be negative."""
+        return highest / self._worst - self._shuttered(flood)
+
+    def footprint(self, flood: Flood) -> Rectangle:
+        """The square around the disc, grown by how far off it may land and how much wider it may be."""
+        way = math.hypot(*flood.centre)
+        off = self.placement + self.shift_bound * way + self.diameter_bound * flood.diameter / 2.0
+        return Rectangle.around(flood.centre, (flood.diameter, flood.diameter)).grown(off)
+
+    def _shuttered(self, flood: Flood) -> float:
+        return electrons(self.current, self.shutter) / flood.area
+
+    @property
+    def _worst(self) -> float:
+        return (1.0 + self.current_bound) * (1.0 + self.uneven) / (1.0 - self.diameter_bound) ** 2
+
+
 @dataclass(frozen=True)
 class BeamBelief:
-    """What is believed of the beam, with the bounds that the dose is charged by.
+    """What is believed of the focused beam, with the bounds that the dose is charged by.
 
     current: A, with its relative bound.  scale: relative bound of the scan field's width.  flyback: s a row with the
     beam on, at most.  tail: how far beyond its pixel the probe reaches, m.  grain: smallest step of the scan, m.
@@ -55,9 +125,7 @@ class BeamBelief:
     grain: float
 
     def __post_init__(self) -> None:
-        finite = all(0.0 <= value < math.inf for value in astuple(self))
-        if not (finite and self.current > 0.0 and self.scale_bound < 1.0):
-            raise LimitError(f"{self} is nothing to count a dose with", way_out="Calibrate the beam again.")
+        _see_countable(self, self.current, self.scale_bound)
 
     def fluence(self, frame: Frame) -> float:
         """Best estimate of what one pass of a frame gives, m^-2."""
@@ -74,10 +142,10 @@ class BeamBelief:
         """
         return highest / self._worst(frame) - self._flown_back(frame)
 
-    def reach(self, frame: Frame) -> float:
-        """How far outside its nominal rectangle a frame may land for a wrong scan width and probe tails, m."""
+    def footprint(self, frame: Frame) -> Rectangle:
+        """Its rectangle, grown by how far outside it may land for a wrong scan width and probe tails."""
         corner = max(abs(frame.centre[0]) + frame.size[0] / 2, abs(frame.centre[1]) + frame.size[1] / 2)
-        return self.scale_bound * corner + self.tail
+        return Rectangle.around(frame.centre, frame.size).grown(self.scale_bound * corner + self.tail)
 
     def _flown_back(self, frame: Frame) -> float:
         """What the beam gives, spread over each row, on the way back to it, m^-2."""
@@ -103,10 +171,14 @@ class Aim:
 
 
 class Books:
-    """What each cell of the lamella has received or is promised, against the budgets of the areas it lies in."""
+    """What each cell of the lamella has received or is promised, against the budgets of the areas it lies in.
 
-    def __init__(self, areas: Mapping[str, Area], belief: BeamBelief) -> None:
+    belief: of the focused beam.  flood: of the parallel one, where the rig has one.
+    """
+
+    def __init__(self, areas: Mapping[str, Area], belief: BeamBelief, flood: FloodBelief | None = None) -> None:
         self.belief = belief
+        self.flood = flood
         self.map = DoseMap()
         self._areas = dict(areas)
 
@@ -124,12 +196,23 @@ class Books:
             )
         return self._areas[name]
 
-    def footprint(self, frame: Frame, aim: Aim) -> Rectangle:
-        """Everything a frame may touch, in the lamella's frame."""
-        on_sample = frame.centre[0] - aim.offset[0], frame.centre[1] - aim.offset[1]
-        return Rectangle.around(on_sample, frame.size).grown(aim.margin + self.belief.reach(frame))
+    def reckoning(self, work: Exposed) -> Reckoning:
+        """What is believed of the beam that does it; raises BudgetError for one that the rig file says nothing of."""
+        if isinstance(work, Frame):
+            return self.belief
+        if self.flood is None:
+            raise BudgetError(
+                "has nothing to count a parallel beam with",
+                device="ledger",
+                way_out="Write `tem:` with its calibrations into the settings of the rig's column.",
+            )
+        return self.flood
 
-    def require(self, area: str, frame: Frame, aim: Aim, *, passes: int = 1, step: str) -> None:
+    def footprint(self, work: Exposed, aim: Aim) -> Rectangle:
+        """Everything an exposure may touch, in the lamella's frame."""
+        return self.reckoning(work).footprint(work).moved(-aim.offset[0], -aim.offset[1]).grown(aim.margin)
+
+    def require(self, area: str, work: Exposed, aim: Aim, *, passes: int = 1, step: str) -> None:
         """Refuse an exposure of `passes` passes that does not fit; raises BudgetError.
 
         step: named in the message.  Each cell is held to the budget of the area it lies in, and where it lies in none
@@ -137,8 +220,9 @@ class Books:
         """
         if passes <= 0:
             return
-        planned, highest = self.belief.fluence(frame) * passes, self.belief.highest_fluence(frame) * passes
-        where, named = self.footprint(frame, aim), self.area(area)
+        beam = self.reckoning(work)
+        planned, highest = beam.fluence(work) * passes, beam.highest_fluence(work) * passes
+        where, named = self.footprint(work, aim), self.area(area)
         others = [other for other in self.areas if other is not named]
         held = [(named, self.map.highest_outside(where, [other.where for other in others]))]
         for other in self.areas:
@@ -148,7 +232,7 @@ class Books:
         tightest, spent = min(held, key=lambda pair: pair[0].limit - pair[1])
         if not spent + highest <= tightest.limit * (1.0 + ROUNDING):
             left = max(tightest.limit - spent, 0.0)
-            fits = self.belief.fluence_for(left / passes, frame) * passes
+            fits = beam.fluence_for(left / passes, work) * passes
             raise BudgetError(
                 f'would give area "{tightest.name}" {show(planned, UNIT)} (up to {show(highest, UNIT)} within the '
                 f"calibration's bounds); {show(spent, UNIT)} of {show(tightest.limit, UNIT)} are spent, "
@@ -157,10 +241,10 @@ class Books:
                 way_out=f"Largest fluence that fits: {show(_round_down(fits), UNIT)}.",
             )
 
-    def book(self, area: str, frame: Frame, aim: Aim, *, passes: int = 1, step: str) -> None:
+    def book(self, area: str, work: Exposed, aim: Aim, *, passes: int = 1, step: str) -> None:
         """Promise an exposure, as a rehearsal does; raises BudgetError."""
-        self.require(area, frame, aim, passes=passes, step=step)
-        self.map.add(self.footprint(frame, aim), self.belief.highest_fluence(frame) * passes)
+        self.require(area, work, aim, passes=passes, step=step)
+        self.map.add(self.footprint(work, aim), self.reckoning(work).highest_fluence(work) * passes)
 
     def spent(self, area: str) -> tuple[float, float]:
         """Highest and mean fluence charged within an area, m^-2; the mean is over the cells that were hit at all."""
@@ -179,6 +263,12 @@ class Books:
             for area in self.areas
             if area.notify is not None and self.spent(area.name)[0] >= area.notify
         ]
+
+
+def _see_countable(belief: BeamBelief | FloodBelief, current: float, bound: float) -> None:
+    finite = all(0.0 <= value < math.inf for value in astuple(belief))
+    if not (finite and current > 0.0 and bound < 1.0):
+        raise LimitError(f"{belief} is nothing to count a dose with", way_out="Calibrate the beam again.")
 
 
 def _round_down(fluence: float) -> float:

@@ -36,6 +36,10 @@ class Rectangle:
         """The rectangle of a size (width, height) around a centre (x, y), m."""
         return cls(centre[0] - size[0] / 2, centre[1] - size[1] / 2, centre[0] + size[0] / 2, centre[1] + size[1] / 2)
 
+    def moved(self, x: float, y: float) -> Rectangle:
+        """The rectangle moved by (x, y), m."""
+        return Rectangle(self.left + x, self.top + y, self.right + x, self.bottom + y)
+
     def grown(self, margin: float) -> Rectangle:
         """The rectangle with `margin` m added on every side."""
         return Rectangle(self.left - margin, self.top - margin, self.right + margin, self.bottom + margin)

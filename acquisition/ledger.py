@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from acquisition.budget import Aim, Area, BeamBelief, Books
+from acquisition.budget import Aim, Area, BeamBelief, Books, FloodBelief
 from acquisition.chain import Chain, Entry
 from acquisition.dosemap import Rectangle
 from acquisition.frames import Wander, received
 from drivers.errors import TicketError
-from drivers.ticket import Frame, Ticket
+from drivers.ticket import Exposed, Ticket
 
 
 class Ledger(Books):
@@ -32,8 +32,9 @@ class Ledger(Books):
         frame: str,
         wander: Wander,
         utc: Callable[[], datetime],
+        flood: FloodBelief | None = None,
     ) -> None:
-        super().__init__(areas, belief)
+        super().__init__(areas, belief, flood)
         self._passport = passport
         self._note = note
         self._frame = frame
@@ -58,17 +59,17 @@ class Ledger(Books):
 
     def rehearsal(self) -> Books:
         """The books as they stand, to plan on; nothing booked there reaches the passport."""
-        books = Books({area.name: area for area in self.areas}, self.belief)
+        books = Books({area.name: area for area in self.areas}, self.belief, self.flood)
         books.map = self.map.copy()
         return books
 
-    def reserve(self, area: str, frame: Frame, aim: Aim, exposure_id: str, *, step: str) -> Ticket:
-        """Put one pass of a frame on the books, durably, and hand out its ticket; raises BudgetError."""
+    def reserve(self, area: str, work: Exposed, aim: Aim, exposure_id: str, *, step: str) -> Ticket:
+        """Put one exposure on the books, durably, and hand out its ticket; raises BudgetError."""
         if exposure_id in self._reserved:
             raise TicketError(f"exposure {exposure_id} was reserved before", device="ledger")
         self.before_light()
-        self.require(area, frame, aim, step=step)
-        where = self.footprint(frame, aim)
+        self.require(area, work, aim, step=step)
+        where, beam = self.footprint(work, aim), self.reckoning(work)
         entry = self._passport.append(
             "reserve",
             exposure_id=exposure_id,
@@ -79,16 +80,16 @@ class Ledger(Books):
             face="top",
             step=step,
             where=[where.left, where.top, where.right, where.bottom],
-            fluence=self.belief.highest_fluence(frame),
-            pixels=frame.count,
-            seconds=frame.seconds,
-            current=self.belief.current,
+            fluence=beam.highest_fluence(work),
+            pixels=work.count,
+            seconds=work.seconds,
+            current=beam.current,
         )
         self.map.add(Rectangle(*entry["where"]), entry["fluence"])  # in full, whether or not it is ever settled
         self._reserved[exposure_id] = entry
         self._lit = True
         self._note("reserve", entry)
-        ticket = self._issued[exposure_id] = Ticket(exposure_id, area, frame, self)
+        ticket = self._issued[exposure_id] = Ticket(exposure_id, area, work, self)
         return ticket
 
     def spend(self, ticket: Ticket) -> None:

@@ -1,4 +1,4 @@
-"""The ticket: what opens a beam, for one finite frame or one finite cut, once."""
+"""The ticket: what opens a beam, for one finite frame, one finite cut or one flood of light, once."""
 
 from __future__ import annotations
 
@@ -92,7 +92,64 @@ class Cut:
         return f"{drawn} in a field of {show(self.field, 'um')} with {beam} for {show(self.seconds, 's')} at most"
 
 
-def unlike(given: Frame | Cut, other: Frame | Cut, other_is: str) -> str:
+@dataclass(frozen=True)
+class Flood:
+    """A parallel beam on a disc for a while, and the camera's image of its middle.
+
+    centre: (x, y), m, in scan coordinates.  size: (width, height) of the image, m.  pixels: (columns, rows) of it.
+    diameter: of the disc, m.  seconds: the camera is exposed.  Raises LimitError unless all are finite, all but the
+    centre are positive, and the disc holds the image.
+    """
+
+    centre: tuple[float, float]
+    size: tuple[float, float]
+    pixels: tuple[int, int]
+    diameter: float
+    seconds: float
+
+    def __post_init__(self) -> None:
+        positive = (*self.size, *self.pixels, self.diameter, self.seconds)
+        if not (all(math.isfinite(x) for x in (*self.centre, *positive)) and all(x > 0 for x in positive)):
+            raise LimitError(f"{self} is no finite flood")
+        if not math.hypot(*self.size) <= self.diameter:
+            raise LimitError(
+                f"an image of {' x '.join(show(side, 'nm') for side in self.size)} does not lie in a disc of "
+                f"{show(self.diameter, 'nm')}",
+                way_out="Spread the beam, or choose fewer pixels.",
+            )
+
+    def __str__(self) -> str:
+        x, y = (show(metres, "nm") for metres in self.centre)
+        columns, rows = self.pixels
+        return (
+            f"{columns} x {rows} pixels of {show(self.pitch[0], 'pm')} in a disc of {show(self.diameter, 'nm')} at "
+            f"({x}, {y}) for {show(self.seconds, 's')}"
+        )
+
+    @property
+    def pitch(self) -> tuple[float, float]:
+        """Distance between pixels (x, y), m."""
+        return self.size[0] / self.pixels[0], self.size[1] / self.pixels[1]
+
+    @property
+    def count(self) -> int:
+        """Pixels in the image."""
+        return self.pixels[0] * self.pixels[1]
+
+    @property
+    def area(self) -> float:
+        """Of the disc, m^2."""
+        return math.pi / 4.0 * self.diameter**2
+
+
+Exposed = Frame | Flood
+"""What a beam of electrons does to the sample for an image of it."""
+Work = Frame | Cut | Flood
+"""All that a ticket may be for."""
+_CALLED: dict[type, str] = {Frame: "frame", Cut: "cut", Flood: "flood"}
+
+
+def unlike(given: Work, other: Work, other_is: str) -> str:
     """`GIVEN, but OTHER_IS OTHER`, for a refusal; two may differ by less than their texts show."""
     if str(given) == str(other):
         return f"{given}, but {other_is} one that differs from it by less than is shown here"
@@ -108,29 +165,31 @@ class Issuer(Protocol):
 
 @dataclass(frozen=True)
 class Ticket:
-    """Leave to expose one frame of one area to one beam, or to mill one cut, once; only the ledger makes one.
+    """Leave to expose one frame or one disc of one area to one beam, or to mill one cut, once.
 
-    Raises TicketError when it is made for a cut by electrons.
+    Only the ledger makes one.  Raises TicketError when it is made for a cut by electrons, or a flood by ions.
     """
 
     exposure_id: str
     area: str
-    work: Frame | Cut
+    work: Work
     issuer: Issuer = field(repr=False, compare=False)
     beam: Beam = "electron"
 
     def __post_init__(self) -> None:
         if isinstance(self.work, Cut) and self.beam != "ion":
             raise TicketError(f"ticket {self.exposure_id} is for a cut, which takes the ion beam")
+        if isinstance(self.work, Flood) and self.beam != "electron":
+            raise TicketError(f"ticket {self.exposure_id} is for a flood, which takes the electron beam")
 
     @property
     def frame(self) -> Frame:
-        """The frame it is for; raises TicketError when it is for a cut."""
+        """The frame it is for; raises TicketError when it is for something else."""
         if not isinstance(self.work, Frame):
-            raise TicketError(f"ticket {self.exposure_id} is for a cut, not for a frame")
+            raise TicketError(f"ticket {self.exposure_id} is for a {_CALLED[type(self.work)]}, not for a frame")
         return self.work
 
-    def spend(self, work: Frame | Cut, beam: Beam = "electron") -> None:
+    def spend(self, work: Work, beam: Beam = "electron") -> None:
         """Use the ticket up for `work` with a beam; raises TicketError when it was given for another or is used up."""
         if beam != self.beam:
             raise TicketError(
@@ -138,9 +197,8 @@ class Ticket:
                 way_out=f"Reserve it for the {beam} beam.",
             )
         if work != self.work:
-            what = "frame" if isinstance(work, Frame) else "cut"
             raise TicketError(
                 f"ticket {self.exposure_id} is for {unlike(self.work, work, 'to be exposed is')}",
-                way_out=f"Reserve the {what} that will be exposed.",
+                way_out=f"Reserve the {_CALLED[type(work)]} that will be exposed.",
             )
         self.issuer.spend(self)

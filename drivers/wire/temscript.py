@@ -140,7 +140,7 @@ class Endpoint(Generic[T]):
     def _path(self, detector: str) -> str:
         if bool(detector) is not self.named:
             raise ValueError(f"{self.name} of {detector or 'no detector'}")
-        return f"{PREFIX}{self.name}/{_name(detector)}" if detector else f"{PREFIX}{self.name}"
+        return f"{PREFIX}{self.name}/{a_name(detector)}" if detector else f"{PREFIX}{self.name}"
 
 
 def see_done(response: Response) -> None:
@@ -200,13 +200,15 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _number(value: Any) -> float:
+def a_number(value: Any) -> float:
+    """A finite number. Raises WireError."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1e300 < value < 1e300:
         raise WireError(f"{value!r:.40} came where a number is due")
     return float(value)
 
 
-def _count(value: Any) -> int:
+def a_count(value: Any) -> int:
+    """A whole number from 1. Raises WireError."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1 << 16:
         raise WireError(f"{value!r:.40} came where a count is due")
     return value
@@ -218,20 +220,24 @@ def _text(value: Any) -> str:
     return value
 
 
-def _name(value: Any) -> str:
+def a_name(value: Any) -> str:
+    """The name of a detector or a camera. Raises WireError."""
     name = _text(value)
     if not name or not all(c.isalnum() or c in "-_. " for c in name):
         raise WireError(f"{name!r} came where the name of a detector is due")
     return name
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def a_mapping(value: Any) -> dict[str, Any]:
+    """Fields by name. Raises WireError."""
     if not isinstance(value, dict):
         raise WireError(f"{value!r:.40} came where fields are due")
     return value
 
 
-def _one_of(*words: str) -> Callable[[Any], str]:
+def one_of(*words: str) -> Callable[[Any], str]:
+    """What reads one of some words."""
+
     def read(value: Any) -> str:
         if value not in words:
             raise WireError(f"{value!r:.40} came where one of {', '.join(words)} is due")
@@ -242,7 +248,7 @@ def _one_of(*words: str) -> Callable[[Any], str]:
 
 def _fields(value: Any, readers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
     """Those of the named fields that are there; others are an error."""
-    found = _mapping(value)
+    found = a_mapping(value)
     if unknown := set(found) - set(readers):
         raise WireError(f"the field {sorted(unknown)[0]!r:.40} came, which is not known here")
     return {key: readers[key](found[key]) for key in found}
@@ -255,7 +261,7 @@ def _all(found: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
 
 
 def _kilovolts(value: Any) -> float:
-    volts = _number(value) * 1e3
+    volts = a_number(value) * 1e3
     if not 0.0 <= volts <= 2e6:
         raise WireError(f"a high tension of {volts:g} V came")
     return volts
@@ -264,21 +270,21 @@ def _kilovolts(value: Any) -> float:
 def _range(value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2:
         raise WireError(f"{value!r:.40} came where a lowest and a highest value are due")
-    low, high = (_number(one) for one in value)
+    low, high = (a_number(one) for one in value)
     if not low <= high:
         raise WireError(f"limits from {low:g} to {high:g} came")
     return low, high
 
 
 def _pressure(value: Any) -> float | str:
-    return value if isinstance(value, str) and value in BEYOND else _number(value)
+    return value if isinstance(value, str) and value in BEYOND else a_number(value)
 
 
 def _vacuum(value: Any) -> Vacuum:
-    found = _all(_mapping(value), ("status", "column_valves_open", "pvp_running", "gauges(Pa)"))
-    gauges = _mapping(found["gauges(Pa)"])
+    found = _all(a_mapping(value), ("status", "column_valves_open", "pvp_running", "gauges(Pa)"))
+    gauges = a_mapping(found["gauges(Pa)"])
     return Vacuum(
-        _one_of(*VACUUM_STATES)(found["status"]),
+        one_of(*VACUUM_STATES)(found["status"]),
         _flag(found["column_valves_open"]),
         _flag(found["pvp_running"]),
         tuple((_text(name), _pressure(pressure)) for name, pressure in gauges.items()),
@@ -296,7 +302,7 @@ def _vacuum_json(vacuum: Vacuum) -> Any:
 
 def _position(value: Any) -> Position:
     # a request may carry more; the server passes over what is no axis, and so may we
-    return Position(**{axis: _number(number) for axis, number in _mapping(value).items() if axis in AXES})
+    return Position(**{axis: a_number(number) for axis, number in a_mapping(value).items() if axis in AXES})
 
 
 def _limits(value: Any) -> StageLimits:
@@ -304,25 +310,25 @@ def _limits(value: Any) -> StageLimits:
 
 
 def _detectors(value: Any) -> tuple[StemDetector, ...]:
-    return tuple(StemDetector(_name(name), _binnings(_mapping(said))) for name, said in _mapping(value).items())
+    return tuple(StemDetector(a_name(name), _binnings(a_mapping(said))) for name, said in a_mapping(value).items())
 
 
 def _binnings(said: dict[str, Any]) -> tuple[int, ...]:
     if said.get("type") != "STEM_DETECTOR" or not isinstance(said.get("binnings"), list):
         raise WireError(f"{said!r:.60} came where a STEM detector is due")
-    return tuple(_count(binning) for binning in said["binnings"])
+    return tuple(a_count(binning) for binning in said["binnings"])
 
 
 def _detector_setting(value: Any) -> DetectorSetting:
-    return DetectorSetting(**_fields(value, {"brightness": _number, "contrast": _number}))
+    return DetectorSetting(**_fields(value, {"brightness": a_number, "contrast": a_number}))
 
 
 def _stem_setting(value: Any) -> StemSetting:
-    found = _fields(value, {"image_size": _one_of(*SIZES), "binning": _count, "dwell_time(s)": _number})
+    found = _fields(value, {"image_size": one_of(*SIZES), "binning": a_count, "dwell_time(s)": a_number})
     return StemSetting(found.get("image_size"), found.get("binning"), found.get("dwell_time(s)"))
 
 
-def _said(value: Any, **names: str) -> dict[str, Any]:
+def what_is_said(value: Any, **names: str) -> dict[str, Any]:
     """The fields of a dataclass that are not None, under the names of the wire."""
     found = {names.get(field.name, field.name): getattr(value, field.name) for field in fields(value)}
     return {name: one for name, one in found.items() if one is not None}
@@ -345,11 +351,11 @@ STAGE_POSITION: Endpoint[Position] = Endpoint("stage_position", _position, Posit
 STAGE_LIMITS: Endpoint[StageLimits] = Endpoint(
     "stage_limits", _limits, lambda limits: {axis: list(getattr(limits, axis)) for axis in AXES}
 )
-STAGE_STATUS: Endpoint[str] = Endpoint("stage_status", _one_of(*STAGE_STATES), _same)
+STAGE_STATUS: Endpoint[str] = Endpoint("stage_status", one_of(*STAGE_STATES), _same)
 BEAM_BLANKED: Endpoint[bool] = Endpoint("beam_blanked", _flag, _same, settable=True)
-MODE: Endpoint[str] = Endpoint("instrument_mode", _one_of("TEM", "STEM"), _same, settable=True)
-SCREEN_POSITION: Endpoint[str] = Endpoint("screen_position", _one_of("UNKNOWN", "UP", "DOWN"), _same, settable=True)
-SCREEN_CURRENT: Endpoint[float] = Endpoint("screen_current", _number, _same)
+MODE: Endpoint[str] = Endpoint("instrument_mode", one_of("TEM", "STEM"), _same, settable=True)
+SCREEN_POSITION: Endpoint[str] = Endpoint("screen_position", one_of("UNKNOWN", "UP", "DOWN"), _same, settable=True)
+SCREEN_CURRENT: Endpoint[float] = Endpoint("screen_current", a_number, _same)
 STEM_AVAILABLE: Endpoint[bool] = Endpoint("stem_available", _flag, _same)
 STEM_DETECTORS: Endpoint[tuple[StemDetector, ...]] = Endpoint(
     "stem_detectors",
@@ -357,20 +363,20 @@ STEM_DETECTORS: Endpoint[tuple[StemDetector, ...]] = Endpoint(
     lambda found: {one.name: {"type": "STEM_DETECTOR", "binnings": list(one.binnings)} for one in found},
 )
 STEM_DETECTOR: Endpoint[DetectorSetting] = Endpoint(
-    "stem_detector_param", _detector_setting, _said, settable=True, named=True, in_part=True
+    "stem_detector_param", _detector_setting, what_is_said, settable=True, named=True, in_part=True
 )
 STEM_SETTING: Endpoint[StemSetting] = Endpoint(
     "stem_acquisition_param",
     _stem_setting,
-    lambda said: _said(said, dwell="dwell_time(s)"),
+    lambda said: what_is_said(said, dwell="dwell_time(s)"),
     settable=True,
     in_part=True,
 )
-STEM_MAGNIFICATION: Endpoint[float] = Endpoint("stem_magnification", _number, _same, settable=True)
-STEM_ROTATION: Endpoint[float] = Endpoint("stem_rotation", _number, _same, settable=True)
+STEM_MAGNIFICATION: Endpoint[float] = Endpoint("stem_magnification", a_number, _same, settable=True)
+STEM_ROTATION: Endpoint[float] = Endpoint("stem_rotation", a_number, _same, settable=True)
 # 2.1.0 passes a PUT of these on to a property that cannot be set (_instrument_com.py): they are only read here
-PROBE_DEFOCUS: Endpoint[float] = Endpoint("probe_defocus", _number, _same)
-CONVERGENCE: Endpoint[float] = Endpoint("convergence_angle", _number, _same)
+PROBE_DEFOCUS: Endpoint[float] = Endpoint("probe_defocus", a_number, _same)
+CONVERGENCE: Endpoint[float] = Endpoint("convergence_angle", a_number, _same)
 
 TABLE: Mapping[str, Endpoint[Any]] = {
     one.name: one
