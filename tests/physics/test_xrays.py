@@ -164,11 +164,11 @@ def test_bremsstrahlung_ends_at_the_beam_energy_and_falls_towards_it() -> None:
 
 
 def test_bremsstrahlung_of_lipon_is_that_of_the_design() -> None:
-    # 100-190 counts/s in 0.9 sr with 100 pA at 200 kV, for an anisotropy of 0.45 to 0.8
+    # 100-190 counts/s in 0.9 sr with 100 pA at 200 kV, for a P/B of NiO of 8500 down to 4800
     energies = np.arange(105.0, 20000.0, 10.0)
     areal = {element: density * 100e-9 for element, density in LIPON.number_densities.items()}
     shares = xray_detector.efficiency(energies) * [leaving(energy, 100e-9) for energy in energies]
-    photons = xrays.bremsstrahlung(areal, 200e3, energies, anisotropy=0.45) * shares
+    photons = xrays.bremsstrahlung(areal, 200e3, energies, peak_to_background=8530.0) * shares
     assert photons.sum() * 10 * 0.9 * 100e-12 / e == pytest.approx(105, rel=0.1)
 
 
@@ -178,6 +178,18 @@ def test_the_peak_to_background_of_nickel_oxide_is_that_of_instruments() -> None
     peak = sum(line.cross_section for line in xrays.lines("Ni", 200e3) if line.name.startswith("Ka")) * 1e21 / (4 * pi)
     background = 10 * float(xrays.bremsstrahlung(areal, 200e3, 7470.0))
     assert 3000 < peak / background < 5000
+    assert peak / (10 * float(xrays.bremsstrahlung(areal, 200e3, 7478.0, 3500.0))) == pytest.approx(3500, rel=0.01)
+
+
+def test_the_way_out_is_that_to_a_detector_that_the_slab_turns_to_or_away_from() -> None:
+    """Plane geometry: thickness along the normal over the cosine to the detector, per thickness along the beam."""
+    assert xrays.way_out(TAKE_OFF, 0.3) == pytest.approx(1 / np.sin(TAKE_OFF))
+    for tilt in (-0.2, 0.1, 0.3):
+        detector = [np.cos(TAKE_OFF) * np.cos(0.8), np.cos(TAKE_OFF) * np.sin(0.8), np.sin(TAKE_OFF)]
+        normal = [np.sin(tilt), 0.0, np.cos(tilt)]
+        assert xrays.way_out(TAKE_OFF, 0.8, tilt) == pytest.approx(np.cos(tilt) / np.dot(detector, normal))
+    with pytest.raises(ValueError, match="behind"):
+        xrays.way_out(TAKE_OFF, 0.0, -0.4)
 
 
 def test_phosphorus_escapes_onto_carbon() -> None:
