@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from drivers.rigfile import Strict
-from physics import materials
+from physics import damage, materials
 from physics.quantities import Fluence, Fraction, Kelvin, Pascals, Seconds
-from simulators.stack import Crystals, Film, Interphase, Layer, Length, Thickness, positive
+from simulators.stack import Contact, Crystals, Film, Interphase, Layer, Length, Thickness, Wedge, positive
 
 SHIPPED = Path(__file__).parent / "samples"
 _PER_NM3 = 1e27
@@ -36,16 +36,52 @@ class _Misplaced(ValueError):
 
 
 class Loss(Strict):
-    """An element leaves under the beam: critical fluence (1/e) at 300 kV and 100 K, and where the number is from."""
+    """Something leaves under the beam: critical fluence (1/e) at 300 kV and 100 K, and where the number is from.
+
+    warm_divisor: by how much it is smaller at 295 K; left out: that of physics/data/damage.yaml.
+    """
 
     critical: Annotated[Fluence, AfterValidator(positive)]
     source: str
+    warm_divisor: Annotated[float, AfterValidator(positive)] | None = None
+
+    def fluence(self, beam_energy: float, temperature: float) -> float:
+        """Critical fluence, m^-2, of electrons of an energy (eV) at a temperature (K)."""
+        return damage.critical_fluence(self.critical, beam_energy, temperature, self.warm_divisor)
+
+
+class FalseCrystals(Loss):
+    """Crystals that the beam makes in the electrolyte: of full growth all but 1/e is there after the critical fluence.
+
+    volume_fraction: of the electrolyte once they are all there.
+    """
+
+    radius: tuple[Length, Length]
+    volume_fraction: Fraction
+
+
+class Deposit(Strict):
+    """Carbon that the beam cracks where it dwells: so thick for so much fluence, on both faces together."""
+
+    thickness: Length
+    fluence: Annotated[Fluence, AfterValidator(positive)]
+    source: str
+
+    def grown(self, fluence: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Thickness, m, after fluences, m^-2."""
+        return fluence * (self.thickness / self.fluence)
 
 
 class Damage(Strict):
-    """What the beam does to the sample."""
+    """What the beam does to the sample: by element, by phase of a crystal, and by phase that it makes itself.
+
+    What is not named is not damaged, and does not grow.
+    """
 
     loss: Mapping[str, Loss]
+    lattice: Mapping[str, Loss] = {}
+    growth: Mapping[str, FalseCrystals] = {}
+    carbon: Deposit | None = None
 
 
 class DriftOfTheHolder(Strict):
@@ -59,13 +95,17 @@ class DriftOfTheHolder(Strict):
 class Environment(Strict):
     """Lamella and surroundings.
 
-    lithium_shell: Li2O on each face of metallic lithium.  carbon, copper: films that stand for contamination and for
-    electrons scattered into the grid.  shielding: share of water molecules the cold shields let through.
-    contact_drop: how much warmer than the stage the lamella is.
+    lamella_thickness: between parallel faces, or else a wedge.  lithium_shell: Li2O on each face of metallic lithium,
+    part of it (shell_crystals, a share) as nanocrystals with radii within shell_radius.  carbon, copper: films that
+    stand for contamination and for electrons scattered into the grid.  shielding: share of water molecules the cold
+    shields let through.  contact_drop: how much warmer than the stage the lamella is.
     """
 
-    lamella_thickness: Thickness
+    lamella_thickness: Thickness | None = None
+    wedge: Wedge | None = None
     lithium_shell: Length
+    shell_crystals: Fraction
+    shell_radius: tuple[Thickness, Thickness]
     carbon: Length
     copper: Length
     water_pressure: Pascals
@@ -73,13 +113,31 @@ class Environment(Strict):
     contact_drop: Kelvin
     drift: DriftOfTheHolder
 
+    @property
+    def cut(self) -> Wedge:
+        """Thickness of the lamella from place to place."""
+        if self.lamella_thickness is None and self.wedge is not None:
+            return self.wedge
+        flat = self.lamella_thickness or 0.0
+        return Wedge.model_construct(thin=flat, thick=flat, start=0.0, end=1.0)
+
+    @model_validator(mode="after")
+    def _one_thickness(self) -> Environment:
+        if (self.lamella_thickness is None) == (self.wedge is None):
+            raise ValueError("give the lamella a `lamella_thickness` or a `wedge`, one of the two")
+        return self
+
 
 class Sample(Strict):
-    """The whole sample. x runs along the film normal; x = 0 at the near side of the interphase, or first contact."""
+    """The whole sample. x runs along the film normal; x = 0 at the near side of the interphase, or first contact.
+
+    contact: how the interface lies where there is no interphase to say so.
+    """
 
     name: str
     source: str
     stack: tuple[Layer, ...]
+    contact: Contact = Contact()
     damage: Damage
     environment: Environment
 
@@ -87,6 +145,11 @@ class Sample(Strict):
     def interphase(self) -> Interphase | None:
         """The interphase, or None where the contact is abrupt."""
         return next((layer for layer in self.stack if isinstance(layer, Interphase)), None)
+
+    @property
+    def interface(self) -> Contact:
+        """How the interface lies, with an interphase or without."""
+        return self.interphase or self.contact
 
     @property
     def middle(self) -> float:
@@ -192,6 +255,8 @@ def load_sample(source: str | Path) -> Sample:
     for block in ("damage", "environment"):
         given = tree.get(block, {})
         filled[block] = {**usual[block], **given} if isinstance(given, Mapping) else given
+    if "lamella_thickness" in tree.get("environment", {}) and "wedge" not in tree["environment"]:
+        filled["environment"].pop("wedge", None)
     try:
         return Sample.model_validate(filled, context={"typed": True})
     except ValidationError as error:

@@ -63,19 +63,54 @@ class Crystals(Strict):
         return self
 
 
-class Interphase(Strict):
-    """The layer between two others; elements go from the one to the other along ramps (all of it, if none is named).
+class Contact(Strict):
+    """How the interface lies in the as-cut lamella.
 
-    inclination: of the interface to edge-on in the as-cut lamella.  roughness: rms.  correlation: length along it.
+    inclination: to edge-on, or a range that the seed draws it from.  roughness: rms.  correlation: length along it.
     """
+
+    inclination: Radians | tuple[Radians, Radians] = 0.0
+    roughness: Length = 0.0
+    correlation: Thickness = 20e-9
+
+    def lean(self, random: np.random.Generator) -> float:
+        """The inclination, rad: that of the file, or one from its range."""
+        ends = self.inclination if isinstance(self.inclination, tuple) else (self.inclination, self.inclination)
+        return float(random.uniform(*ends))
+
+    @model_validator(mode="after")
+    def _nearly_edge_on(self) -> Contact:
+        if not np.all(np.abs(self.inclination) < np.pi / 4):
+            raise ValueError("an interface inclined by 45 deg or more is not edge-on")
+        return self
+
+
+class Wedge(Strict):
+    """Thickness of the lamella along the interface (y): straight from the thin end to the thick one, then constant."""
+
+    thin: Thickness
+    thick: Thickness
+    start: Metres = Field(alias="from")
+    end: Metres = Field(alias="to")
+
+    def at(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Thickness at places along the interface, both m."""
+        return np.interp(y, (self.start, self.end), (self.thin, self.thick))
+
+    @model_validator(mode="after")
+    def _rising(self) -> Wedge:
+        if not (self.start < self.end and self.thin <= self.thick):
+            raise ValueError("`from` must lie before `to`, and the lamella be thickest there")
+        return self
+
+
+class Interphase(Contact):
+    """The layer between two others; elements go from the one to the other along ramps (all of it, if none is named)."""
 
     layer: Literal["interphase"]
     thickness: Thickness
     ramps: Mapping[str, tuple[Length, Length]]
     crystals: tuple[Crystals, ...] = ()
-    inclination: Radians = 0.0
-    roughness: Length = 0.0
-    correlation: Thickness = 20e-9
 
     @model_validator(mode="after")
     def _inside(self) -> Interphase:
@@ -86,8 +121,6 @@ class Interphase(Strict):
         for crystals in self.crystals:
             if not crystals.end <= self.thickness:
                 raise ValueError(f"crystals of {crystals.phase} lie beyond the interphase")
-        if not abs(self.inclination) < np.pi / 4:
-            raise ValueError("an interface inclined by 45 deg or more is not edge-on")
         return self
 
     def ramp(self, element: str, x: NDArray[np.float64]) -> NDArray[np.float64]:

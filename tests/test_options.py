@@ -23,7 +23,8 @@ UNREAD = {
     "Sample.source": "said for people, beside the numbers",
     "Loss.source": "said for people, beside the number",
     "Film.layer": "what people call the layer",
-    "Crystals.radius": "the sample file has it; what projects single crystals will read it",
+    "FalseCrystals.source": "said for people, beside the number",
+    "Deposit.source": "said for people, beside the number",
 }
 DRIVERS = [pytest.param(kind.driver, id=name) for name, kind in KINDS.items()]
 
