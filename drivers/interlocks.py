@@ -22,6 +22,9 @@ class RigState(StrEnum):
     NEEDLE_IN = "needle in"
     SCAN_OPEN = "scan not known to hold the beam"
     COLUMN_BLANKED = "column blanked"
+    COLUMN_OPEN = "column not known to hold the beam"
+    SCAN_HOLDS = "scan box holds the beam"
+    FLOOD_STALE = "calibrations of the parallel beam stale"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ RULES: tuple[Rule, ...] = (
         (
             "scan.start",
             "column.acquire",
+            "column.flood",
             "beams.acquire",
             "milling.run",
             "milling.resume",
@@ -83,6 +87,24 @@ RULES: tuple[Rule, ...] = (
         ("scan.start",),
         "the column's own blanker is closed, so the images would be dark and yet count as dose",
         "Resume the run: a rig that opens lets go of it once the scan box holds the beam.",
+    ),
+    Rule(
+        RigState.COLUMN_OPEN,
+        ("scan.let_go",),
+        "the scan box lets go of the beam only while the column's own blanker is known to hold it",
+        "Blank the column first.",
+    ),
+    Rule(
+        RigState.SCAN_HOLDS,
+        ("column.flood",),
+        "the scan box holds the beam, so the images would be dark and yet count as dose",
+        "Let the scan box let go of it first.",
+    ),
+    Rule(
+        RigState.FLOOD_STALE,
+        ("column.flood",),
+        "the calibrations of the parallel beam do not hold now, so no dose could be counted",
+        "Measure its current and its diameter and write them, with their dates, into the rig file.",
     ),
 )
 

@@ -72,6 +72,12 @@ class CurrentCalibration(Calibration):
     value: Annotated[Amps, Field(gt=0.0)]
 
 
+class LengthCalibration(Calibration):
+    """A length at the sample."""
+
+    value: Annotated[Metres, Field(gt=0.0)]
+
+
 class Calibrations(Strict):
     """What the dose is counted with.
 

@@ -154,6 +154,18 @@ class Scan:
         """Blank the beam and have the box confirm it, after the rest of a frame under way. Raises LinkError."""
         self._blank("blank")
 
+    def let_go(self) -> None:
+        """Let go of the blank pins and the coils, so that the microscope has its beam; `blank` takes them again.
+
+        For when something else holds the beam.  Raises InterlockError, Refused, LinkError.
+        """
+        if self._running is not None and not self._running.done:
+            raise self._refused("a frame is under way", "Read it to its end, or stop it.", action="let_go")
+        self._guard(f"{self.name}.let_go")
+        self._blanked = False
+        with self._link.transaction():
+            self._say("let_go", obi.encode(obi.ExternalCtrl(enable=False), obi.Flush()))
+
     def make_safe(self) -> None:
         """Blank the beam, confirmed, even while an abort is due. Raises LinkError, WireError."""
         self._blank("make_safe")

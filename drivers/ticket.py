@@ -97,8 +97,8 @@ class Flood:
     """A parallel beam on a disc for a while, and the camera's image of its middle.
 
     centre: (x, y), m, in scan coordinates.  size: (width, height) of the image, m.  pixels: (columns, rows) of it.
-    diameter: of the disc, m.  seconds: the camera is exposed.  Raises LimitError unless all are finite, all but the
-    centre are positive, and the disc holds the image.
+    diameter: of the disc, m.  seconds: the camera is exposed.  defocus: of the image, m, underfocus positive.  Raises
+    LimitError unless all are finite, all but centre and defocus are positive, and the disc holds the image.
     """
 
     centre: tuple[float, float]
@@ -106,10 +106,13 @@ class Flood:
     pixels: tuple[int, int]
     diameter: float
     seconds: float
+    defocus: float
 
     def __post_init__(self) -> None:
         positive = (*self.size, *self.pixels, self.diameter, self.seconds)
-        if not (all(math.isfinite(x) for x in (*self.centre, *positive)) and all(x > 0 for x in positive)):
+        if not (
+            all(math.isfinite(x) for x in (*self.centre, self.defocus, *positive)) and all(x > 0 for x in positive)
+        ):
             raise LimitError(f"{self} is no finite flood")
         if not math.hypot(*self.size) <= self.diameter:
             raise LimitError(
@@ -123,7 +126,7 @@ class Flood:
         columns, rows = self.pixels
         return (
             f"{columns} x {rows} pixels of {show(self.pitch[0], 'pm')} in a disc of {show(self.diameter, 'nm')} at "
-            f"({x}, {y}) for {show(self.seconds, 's')}"
+            f"({x}, {y}) for {show(self.seconds, 's')}, {show(self.defocus, 'nm')} under focus"
         )
 
     @property

@@ -18,7 +18,7 @@ from drivers.column import Column
 from drivers.cryostat import Cryostat
 from drivers.eds import Eds
 from drivers.errors import RigError
-from drivers.interlocks import Interlocks, RigState
+from drivers.interlocks import Guard, Interlocks
 from drivers.kind import Device, Kind
 from drivers.links import (
     HIGH_WATER,
@@ -42,6 +42,7 @@ from drivers.rigfile import Calibration, DeviceEntry, RigFile
 from drivers.scan import Scan
 from physics.units import show
 from protocols import riglock
+from protocols.rigstates import states_of
 from protocols.rigtext import RigFileError, RigText, scan_settings
 from simulators.http_box import HttpPeer
 from simulators.sample import SampleError, load_sample, sample_file
@@ -62,7 +63,6 @@ class Rig:
     text: str
     clock: Clock
     abort: AbortFlag
-    interlocks: Interlocks
     world: World | None
     opened: float
     links: list[Link | HttpLink | MessageLink] = field(default_factory=list)
@@ -135,19 +135,17 @@ class Rig:
         if {"scan", "column"} <= set(self.devices):
             self.column.release()
 
-    def column_blanked(self) -> str:
-        """What there is to say while the column's own blanker is closed; "" while it is not, or there is no column."""
-        return "it reads blanked" if "column" in self.devices and self.column.blanked() else ""
+    def take_beam_from_scan(self) -> None:
+        """Blank the column, then have the scan box let go of the beam; raises what they raise."""
+        self.column.blank()
+        if "scan" in self.devices:
+            self.scan.let_go()
 
-    def scan_open(self) -> str:
-        """What there is to say while the scan box is not known to hold the beam."""
-        if "scan" not in self.devices:
-            return "the rig has none"
-        return "" if self.scan.status()["blanked"] else "it has not said so"
-
-    def needle_in(self) -> str:
-        """What there is to say while the needle is not known to be parked; "" while it is, or there is none."""
-        return "it is not known to be parked" if "needle" in self.devices and self.needle.inserted() else ""
+    def give_beam_back(self) -> None:
+        """Have the scan box hold the beam again, and let go of the column's blanker; raises what they raise."""
+        if "scan" in self.devices:
+            self.scan.blank()
+        self.hand_beam_to_scan()
 
     def make_safe(self) -> list[Attempt]:
         """Blank, stop, heater off, on every device, whatever happened before; never raises, says what was tried."""
@@ -220,18 +218,9 @@ def open_rig(
     world = make_world(rig, clock, seed, sample) if rig.model.simulation is not None else None
     if world is not None and remembered is not None and remembered.exists():
         world.load(remembered)
-    calibrations = rig.model.calibrations
-    states = {
-        RigState.LATCHED: lambda: "latched" if latched() else "",
-        RigState.CURRENT_STALE: lambda: opened.stale(calibrations.beam_current),
-        RigState.SCALE_STALE: lambda: opened.stale(calibrations.scan_scale),
-        RigState.NEEDLE_IN: lambda: opened.needle_in(),
-        RigState.SCAN_OPEN: lambda: opened.scan_open(),
-        RigState.COLUMN_BLANKED: lambda: opened.column_blanked(),
-    }
     roles = {stage: f"sample_stage@{station}" for station, stage in rig.model.sample_stage.items()}
-    interlocks = Interlocks(states, roles=roles)
-    opened: Rig = Rig(rig.model, rig.text, clock, abort, interlocks, world, clock.now())
+    opened = Rig(rig.model, rig.text, clock, abort, world, clock.now())
+    interlocks = Interlocks(states_of(opened, latched), roles=roles)
     if not rig.model.simulated:
         opened.lock = riglock.take(rig.model.name, clock)
 
@@ -245,7 +234,7 @@ def open_rig(
         lines = _Lines(opened, simulated_boxes(rig, world) if world is not None else {}, record)
         for name in _beam_first(rig):
             try:
-                _open_device(rig, name, rig.model.devices[name], opened, lines, between_transactions)
+                _open_device(rig, name, rig.model.devices[name], opened, lines, interlocks.guard, between_transactions)
             except RigError as error:
                 error.at(name, "open")
                 if missing is None:
@@ -360,7 +349,9 @@ class _Lines:
         return MemoryLink(name, peer, opened.clock, opened.abort)
 
 
-def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines: _Lines, wait: Wait) -> None:
+def _open_device(
+    rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines: _Lines, guard: Guard, wait: Wait
+) -> None:
     kind = rig.kind(name)
     link = lines.to(name, entry, kind)
     settings = rig.settings(name, kind.driver.Settings)
@@ -371,7 +362,6 @@ def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines
         [wire] = rig.wires_to(f"{name}.{kind.input}")
         more[f"{kind.input}_latency"] = wire.latency
     more |= {number: getattr(rig.model.optics, number) for number in kind.optics}
-    guard = opened.interlocks.guard
     device = kind.driver(link, settings, limits=rig.limits(name), guard=guard, wait=wait, name=name, **more)
     opened.devices[name] = device  # one that fails to open is made safe with the others
     device.open()

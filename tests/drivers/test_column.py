@@ -223,7 +223,7 @@ def test_an_image_is_taken_on_its_ticket_and_the_beam_is_off_before_and_after(be
     assert opened == [True]
     assert taken.values.shape == (128, 128)
     assert taken.values.mean() > 420.0  # brighter than the dark level of 400
-    assert taken.frame == IMAGE
+    assert taken.work == IMAGE
     assert taken.open_for == pytest.approx(IMAGE.seconds * 1.2, rel=1e-3)
     assert bench.electrons() == pytest.approx(taken.open_for * CURRENT / e, rel=1e-3)
     bench.clock.sleep(100.0)

@@ -12,6 +12,7 @@ from drivers.interlocks import RULES, Interlocks, RigState, Rule
 
 COMMANDS = (
     "scan.blank",
+    "scan.let_go",
     "scan.start",
     "scan.stop",
     "cryostat.set_temperature",
@@ -22,6 +23,7 @@ COMMANDS = (
     "column.blank",
     "column.release",
     "column.acquire",
+    "column.flood",
     "column.move_to",
     "stage.move_to",
     "stage.reference",
@@ -36,7 +38,7 @@ COMMANDS = (
     "camera.arm",
 )
 ROLES = {"chamber_stage": "sample_stage@fibsem", "column": "sample_stage@stem"}
-BEAMS = {"scan.start", "column.acquire", "beams.acquire", "milling.run", "milling.resume"}
+BEAMS = {"scan.start", "column.acquire", "column.flood", "beams.acquire", "milling.run", "milling.resume"}
 MOVES = {"column.move_to", "stage.move_to", "stage.reference", "chamber_stage.move_to", "needle.move_by"}
 FORBIDDEN = {
     RigState.LATCHED: BEAMS | MOVES | {"cryostat.set_temperature"},
@@ -45,6 +47,9 @@ FORBIDDEN = {
     RigState.NEEDLE_IN: {"chamber_stage.move_to"},
     RigState.SCAN_OPEN: {"column.release"},
     RigState.COLUMN_BLANKED: {"scan.start"},
+    RigState.COLUMN_OPEN: {"scan.let_go"},
+    RigState.SCAN_HOLDS: {"column.flood"},
+    RigState.FLOOD_STALE: {"column.flood"},
 }
 SAFE = tuple(sorted(set(COMMANDS) - set().union(*FORBIDDEN.values())))
 COMBINATIONS = [set(some) for n in range(len(RigState) + 1) for some in combinations(RigState, n)]
