@@ -16,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from drivers.rigfile import Strict
 from physics import damage, materials
 from physics.quantities import Fluence, Fraction, Kelvin, Pascals, Seconds
-from simulators.stack import Contact, Crystals, Film, Interphase, Layer, Length, Thickness, Wedge, positive
+from simulators.stack import Contact, Crystals, Film, Implanted, Interphase, Layer, Length, Thickness, Wedge, positive
 
 SHIPPED = Path(__file__).parent / "samples"
 _PER_NM3 = 1e27
@@ -97,8 +97,10 @@ class Environment(Strict):
 
     lamella_thickness: between parallel faces, or else a wedge.  lithium_shell: Li2O on each face of metallic lithium,
     part of it (shell_crystals, a share) as nanocrystals with radii within shell_radius.  carbon, copper: films that
-    stand for contamination and for electrons scattered into the grid.  shielding: share of water molecules the cold
-    shields let through.  contact_drop: how much warmer than the stage the lamella is.
+    stand for contamination and for electrons scattered into the grid.  gallium: ions that stayed in both faces.
+    platinum: film that lies on the lamella where it was used for cutting it.  window_ice: on the EDS detector.
+    shielding: share of water molecules the cold shields let through.  contact_drop: how much warmer than the stage the
+    lamella is.
     """
 
     lamella_thickness: Thickness | None = None
@@ -108,6 +110,9 @@ class Environment(Strict):
     shell_radius: tuple[Thickness, Thickness]
     carbon: Length
     copper: Length
+    gallium: Implanted
+    platinum: Length
+    window_ice: Length
     water_pressure: Pascals
     shielding: Fraction
     contact_drop: Kelvin

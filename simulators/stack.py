@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from drivers.rigfile import Strict
 from physics import materials
-from physics.quantities import Fraction, Metres, Radians
+from physics.quantities import Fraction, IonFluence, Metres, Radians
 
 
 def _known(name: str) -> str:
@@ -35,6 +35,7 @@ def _not_negative(value: float) -> float:
 MaterialName = Annotated[str, AfterValidator(_known)]
 Thickness = Annotated[Metres, AfterValidator(positive)]
 Length = Annotated[Metres, AfterValidator(_not_negative)]
+Implanted = Annotated[IonFluence, AfterValidator(_not_negative)]
 
 
 class Film(Strict):

@@ -19,13 +19,18 @@ from simulators.constants import constants
 from simulators.diffraction import Diffraction
 from simulators.dose import Fluence, FluenceMap
 from simulators.drift import Drift
+from simulators.emission import Response
 from simulators.faults import Faults
+from simulators.flooding import Flooding
 from simulators.goniometer import Goniometer
 from simulators.ice import Ice
 from simulators.lamella import Lamella
 from simulators.manipulator import Manipulator
+from simulators.matter import Matter
 from simulators.own_scan import OwnScan
 from simulators.sample import Sample
+from simulators.scene import Scene, Window
+from simulators.slab import Slab
 from simulators.thermal import Cryostat
 from simulators.xrays import Eds
 
@@ -34,10 +39,11 @@ from simulators.xrays import Eds
 class Truth:
     """What no wire tells: read by tests, never by a server.
 
-    scan_scale: true over nominal width of the scan field.
+    scan_scale: true over nominal width of the scan field.  eds: what the detector and the atomic data are off by.
     """
 
     scan_scale: float
+    eds: Response
     _column: Column
     _received: FluenceMap
     _drift: Drift
@@ -105,7 +111,9 @@ class World:
         self._received = received = FluenceMap()
         self._drift = drift = Drift(sample.environment.drift, holder)
         lamella = Lamella(sample, optics, full_field, geometry)  # twice the field: the lamella drifts
-        self.eds = Eds(lamella, optics, photons)
+        detector = np.random.default_rng([seed, 20])
+        response = Response.drawn(sample.environment.window_ice, detector, hidden_errors=hidden_errors)
+        self.eds = Eds(lamella, optics, photons, response)
         landing, meters = (np.random.default_rng([seed, stream]) for stream in (40, 41))
         self.goniometer = Goniometer(landing, loose=hidden_errors)
         self._dice["diffraction"] = np.random.default_rng([seed, 13])
@@ -131,15 +139,30 @@ class World:
             random=shots,
         )
         self.own_scan = OwnScan(self.column, meters, hidden_errors=hidden_errors)
+        slab = Slab.of(sample, np.random.default_rng([seed, 1]), np.random.default_rng([seed, 15]))
+        self.matter = Matter(sample, slab, seed, optics.beam_energy)
+        self._dice["flooding"] = np.random.default_rng([seed, 51])
+        self.flooding = Flooding(
+            self.column,
+            self._sees,
+            received=received,
+            drift=drift,
+            goniometer=self.goniometer,
+            middle=lamella.middle,
+            hidden=np.random.default_rng([seed, 50]),
+            shots=self._dice["flooding"],
+            hidden_errors=hidden_errors,
+        )
         self.chamber = Chamber.of(sample, clock, np.random.default_rng([seed, 12]), hidden_errors=hidden_errors)
         self.faults = Faults(self.cryostat, self.column)
-        self.truth = Truth(scan_scale, self.column, received, drift, ice, self.cryostat)
+        self.truth = Truth(scan_scale, response, self.column, received, drift, ice, self.cryostat)
         self.processes: list[Callable[[float], None]] = [
             ice.advance,
             self.cryostat.advance,
             self.stage.advance,
             self.needle.advance,
             self.own_scan.advance,
+            self.flooding.advance,
         ]
         self._wiring = tuple(wiring)
         self._listeners: dict[str, list[Callable[[float, bool], None]]] = {}
@@ -162,6 +185,7 @@ class World:
             "column": self.column.state(),
             "goniometer": self.goniometer.state(),
             "own_scan": self.own_scan.state(),
+            "flooding": self.flooding.state(),
             "chamber": self.chamber.state(),
             "dice": {name: die.bit_generator.state for name, die in self._dice.items()},
         }
@@ -191,9 +215,15 @@ class World:
         self.column.recall(state["column"])
         self.goniometer.recall(state["goniometer"])
         self.own_scan.recall(state["own_scan"])
+        self.flooding.recall(state["flooding"])
         for name, die in self._dice.items():
             die.bit_generator.state = state["dice"][name]
         self._received.recall(tiles)
+
+    def _sees(self, window: Window) -> Scene:
+        """What a parallel beam goes through in a window of the lamella now."""
+        tilt = self.goniometer.place(self.clock.now())["a"]
+        return self.matter.scene(window, tilt, self._received.at, self._ice.thickness, self._ice.lamella_temperature)
 
     def catch_up(self) -> None:
         """Bring every process to the clock."""

@@ -2,75 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.rigfile import Optics
-from physics.materials import atom_mass, material
-from physics.xray_detector import efficiency, fwhm
-from physics.xrays import (
-    Line,
-    absorption_factor,
-    bremsstrahlung,
-    lines,
-    mass_attenuation,
-    silicon_escape_energy,
-    silicon_escape_fraction,
-)
+from physics.xray_detector import fwhm
+from physics.xrays import silicon_escape_energy, silicon_escape_fraction
+from simulators.emission import CONTINUUM, Emission, Response
 from simulators.lamella import FWHM, Exposed, Lamella
 
 Array = NDArray[np.float64]
 
-_TOP = 40e3  # eV; above, the silicon is transparent and no pulse processor of this kind looks
-_CONTINUUM = np.geomspace(100.0, _TOP, 600)
 _UNHEARD = 2_000_000  # photons kept while nobody reads them
-
-
-@dataclass(frozen=True)
-class Family:
-    """Lines of one element into one shell: photons counted per electron along the grid, energies in eV, shares."""
-
-    element: str
-    yields: Array
-    energies: Array
-    shares: Array
 
 
 class Eds:
     """The detector crystal: photons in, (time, energy) out; dead time and channels are the pulse processor's.
 
-    Counts: columns of atoms x emission cross-sections x solid angle / 4 pi x efficiency x absorption on the way out
-    through the slab (physics/xrays.py, physics/xray_detector.py). The continuum has one shape, that of the electrolyte.
+    Photons come as a Poisson process whose rate simulators/emission.py gives for each pixel.
     """
 
-    def __init__(self, lamella: Lamella, optics: Optics, random: np.random.Generator) -> None:
-        self._random = random
-        self._optics = optics
-        self._caught = optics.eds_solid_angle / (4.0 * np.pi)
-        self._way_out = 1.0 / float(np.sin(optics.eds_elevation))
-        self._escape = np.array([silicon_escape_fraction(energy) for energy in _CONTINUUM])
-        self._families = self._characteristic(lamella)
-        per_electron, continuum = self._braking(lamella)
-        table = np.column_stack(
-            [lamella.blurred(family.yields) for family in self._families] + [lamella.blurred(per_electron)]
-        )
-        self._yields = np.ascontiguousarray(table)
-        self._pools = [(family.energies, np.cumsum(family.shares)) for family in self._families] + [continuum]
-        (oxygen,) = (line for line in lines("O", optics.beam_energy) if line.name == "Ka1")
-        self._ice_yield = lamella.inside * self._bare(oxygen) * material("ice").number_densities["O"]
-        self._oxygen = next(i for i, family in enumerate(self._families) if family.element == "O")
+    def __init__(
+        self, lamella: Lamella, optics: Optics, random: np.random.Generator, response: Response | None = None
+    ) -> None:
+        self._optics, self._random, self.response = optics, random, response or Response()
+        self._escape = np.array([silicon_escape_fraction(energy) for energy in CONTINUUM.tolist()])
         self._waiting: list[tuple[Array, Array]] = []
+        self.look_at(lamella)
+
+    def look_at(self, lamella: Lamella) -> None:
+        """The lamella is another, such as one that was tilted."""
+        self._emission = Emission(lamella, self._optics, self.response)
 
     def photons(self, until: float) -> tuple[Array, Array]:
         """Clock times, s, and deposited energies, eV, of photons up to a time; each once, in order of time."""
         if not self._waiting:
             return np.empty(0), np.empty(0)
         times, energies = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
-        if len(self._waiting) > 1:
+        if np.any(times[1:] < times[:-1]):
             order = np.argsort(times, kind="stable")
             times, energies = times[order], energies[order]
         ready = int(np.searchsorted(times, until, side="right"))
@@ -79,74 +48,57 @@ class Eds:
 
     def expose(self, run: Exposed) -> None:
         """Make the photons of a run of pixels."""
-        expected = self._yields[run.places]
-        for column, family in enumerate(self._families):
-            if family.element in run.left:
-                expected[:, column] *= run.left[family.element]
-        expected[:, self._oxygen] += run.ice * self._ice_yield[run.places]
-        edges = np.cumsum(expected, axis=1)
-        counts = self._random.poisson(edges[:, -1] * run.electrons)
-        pixel = np.repeat(np.arange(len(run.places)), counts)
-        if len(pixel) == 0:
+        expected = self._emission.of(run)
+        order = np.argsort(-expected[:, :-1].sum(axis=0))  # those first that most photons come from
+        edges = np.cumsum(expected[:, [*order, len(order)]], axis=1)
+        reached = np.concatenate([[0.0], np.cumsum(edges[:, -1])]) * run.electrons
+        count = int(self._random.poisson(reached[-1]))
+        if count == 0:
             return
-        drawn = self._random.random(len(pixel)) * edges[pixel, -1]
-        origin = (edges[pixel] <= drawn[:, None]).sum(axis=1)
-        times = np.sort(pixel + self._random.random(len(pixel))) * run.dwell + run.start  # never leaves its pixel
-        self._waiting.append((times, self._measured(self._energies(origin))))
+        # a Poisson process on the axis of expected counts: even there, ascending, and each falls into its pixel
+        arrivals = np.cumsum(self._random.standard_exponential(count + 1))
+        when = np.interp(
+            arrivals[:-1] * (reached[-1] / arrivals[-1]), reached, np.arange(len(reached), dtype=np.float64)
+        )
+        when = np.minimum(when, np.nextafter(len(run.places), 0.0))
+        energies = self._energies(when.astype(np.intp), edges, order.tolist(), run.places)
+        seen = np.flatnonzero(energies > 0.0)
+        self._waiting.append((when[seen] * run.dwell + run.start, self._measured(energies[seen])))
         while len(self._waiting) > 1 and sum(len(part[0]) for part in self._waiting) > _UNHEARD:
             del self._waiting[0]
 
-    def _bare(self, line: Line) -> float:
-        """Photons counted per electron and per atom in a m^2, without absorption in the sample."""
-        return line.cross_section * self._caught * float(efficiency(line.energy))
+    def _energies(self, pixel: NDArray[np.intp], edges: Array, order: list[int], places: NDArray[np.intp]) -> Array:
+        """Energy that each photon leaves in the crystal, eV; 0 where it never left the sample.
 
-    def _absorption(self, areal: Mapping[str, Any], energies: Array | float) -> Array:
-        """Share of photons that leaves columns of atoms towards the detector."""
-        depth = sum(atoms * atom_mass(el) * mass_attenuation({el: 1.0}, energies) for el, atoms in areal.items())
-        return absorption_factor(np.asarray(depth) * self._way_out)
-
-    def _characteristic(self, lamella: Lamella) -> list[Family]:
-        families = []
-        for element, atoms in lamella.areal.items():
-            shells: dict[str, list[Line]] = {}
-            for line in lines(element, self._optics.beam_energy):
-                if line.energy < _TOP:
-                    shells.setdefault(line.name[0], []).append(line)
-            for members in shells.values():
-                yields = [atoms * self._bare(line) * self._absorption(lamella.areal, line.energy) for line in members]
-                shares = np.array([each.sum() for each in yields])
-                energies = np.array([line.energy for line in members])
-                families.append(Family(element, np.sum(yields, axis=0), energies, shares / shares.sum()))
-        return families
-
-    def _braking(self, lamella: Lamella) -> tuple[Array, tuple[Array, Array]]:
-        """Continuum photons counted per electron along the grid; energies and cumulated number in the electrolyte."""
-        energy = self._optics.beam_energy
-        column = {el: density * lamella.thickness for el, density in material("LiPON").number_densities.items()}
-        spectrum = bremsstrahlung(column, energy, _CONTINUUM) * self._optics.eds_solid_angle * efficiency(_CONTINUUM)
-        spectrum = spectrum * self._absorption(column, _CONTINUUM)
-        cumulated = np.concatenate([[0.0], np.cumsum((spectrum[1:] + spectrum[:-1]) / 2.0 * np.diff(_CONTINUUM))])
-        weights = {el: float(bremsstrahlung({el: 1.0}, energy, 1e3)) for el in sorted({*lamella.areal, *column})}
-        here = sum(atoms * weights[el] for el, atoms in lamella.areal.items())
-        there = sum(atoms * weights[el] for el, atoms in column.items())
-        return np.asarray(cumulated[-1] * here / there), (_CONTINUUM, cumulated)
-
-    def _energies(self, origin: NDArray[np.intp]) -> Array:
-        """Energy of each photon, eV, from where it comes."""
-        energies = np.empty(len(origin))
-        for index, (values, cumulated) in enumerate(self._pools):
-            mine = np.flatnonzero(origin == index)
-            drawn = self._random.random(len(mine)) * cumulated[-1]
-            if index < len(self._families):
-                energies[mine] = values[np.searchsorted(cumulated, drawn, side="right").clip(max=len(values) - 1)]
-            else:
-                energies[mine] = np.interp(drawn, cumulated, values)
+        pixel: of each.  edges: expected counts up to each family in this order, and to the continuum, (pixels, ...).
+        """
+        energies = np.empty(len(pixel))
+        last = edges.shape[1] - 1
+        edges = edges.ravel()
+        row = pixel * (last + 1)
+        drawn = self._random.random(len(pixel)) * edges[row + last]
+        rest = np.arange(len(pixel))  # photons whose source is yet to be found
+        for column, family in enumerate(self._emission.families[number] for number in order):
+            here = drawn < edges[row + column]
+            mine, rest, row, drawn = rest[here], rest[~here], row[~here], drawn[~here]
+            line = np.searchsorted(family.reached[:-1], self._random.random(len(mine)), side="right")
+            energies[mine] = family.energies[line]
+            if family.escape.any():
+                self._let_escape(energies, mine, family.escape[line])
+        fine = np.interp(self._random.random(len(rest)), self._emission.continuum, np.arange(len(CONTINUUM)))
+        energies[rest] = np.interp(fine, np.arange(len(CONTINUUM)), CONTINUUM)
+        coarse = np.rint(fine).astype(np.intp)
+        self._let_escape(energies, rest, self._escape[coarse])
+        kept = self._random.random(len(rest)) < self._emission.leaving(places[pixel[rest]], coarse)
+        energies[rest[~kept]] = 0.0
         return energies
 
+    def _let_escape(self, energies: Array, which: NDArray[np.intp], share: Array) -> None:
+        """Some of these photons lose a silicon X-ray to the outside."""
+        lost = which[self._random.random(len(which)) < share]
+        energies[lost] += silicon_escape_energy(0.0)
+
     def _measured(self, energies: Array) -> Array:
-        """What the crystal makes of photons: some silicon X-rays escape from it, and charge comes in whole pairs."""
-        escape = np.interp(energies, _CONTINUUM, self._escape)
-        lost = self._random.random(len(energies)) < escape
-        kept = np.where(lost, energies + silicon_escape_energy(0.0), energies)
-        spread = fwhm(kept, self._optics.eds_fwhm_mn) / FWHM
-        return np.asarray(kept + spread * self._random.standard_normal(len(kept)))
+        """What the crystal makes of what is left in it: charge comes in whole pairs."""
+        spread = fwhm(energies, self._optics.eds_fwhm_mn) / FWHM
+        return np.asarray(energies + spread * self._random.standard_normal(len(energies)))
