@@ -1,0 +1,115 @@
+"""What spots each candidate phase may show, alone and in pairs, at the temperature of the sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import spatial
+
+from acquisition.analysis.patches import LONGEST, SHORTEST
+from physics.crystals import reflections
+from physics.elastic import form_factor
+
+Array = NDArray[np.float64]
+
+CANDIDATES = (
+    *("Li", "Li2O", "Li3N", "Li3PO4", "gamma-Li3PO4"),
+    *("Li3P", "LiOH", "Li2CO3", "ice", "Cu"),
+)
+POLYMORPHS = {"gamma-Li3PO4": "Li3PO4"}  # reported under one name
+TILT = 0.10e9  # 1/m: how far off the Ewald sphere spots of small crystals still show, standard deviation
+_FAINT = 1.3  # V: of this strength every second reflection at 1/3 A shows in a film of some ten nanometres
+_AT = 3.3e9  # 1/m
+_UNSEEN = 0.06  # a reflection that shows less often than this is left out
+_PLANE = math.radians(8.0)  # spots nearer to one line than this say nothing about the lattice but their spacings
+
+_REACH = 0.02  # relative, of lengths
+_REACH_ANGLE = 0.045  # rad
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """One phase as far as its spots go.
+
+    g: in the crystal's own frame, 1/m, (n, 3).  length: (n,).  shows: how often each shows when it lies on the Ewald
+    sphere, 0 to 1, (n,): a weak guess from its strength.  labels: indices as people write them.
+    pairs: two of them each, (m, 2), and how many alike there are, (m,).  tree: of `key` of each pair.
+    """
+
+    phase: str
+    g: Array
+    length: Array
+    shows: Array
+    labels: tuple[str, ...]
+    pairs: NDArray[np.intp]
+    alike: Array
+    key: Array
+    tree: spatial.cKDTree
+
+    @property
+    def reported(self) -> str:
+        """The name that results give it."""
+        return POLYMORPHS.get(self.phase, self.phase)
+
+    def ring(self, length: Array, error: Array) -> Array:
+        """Return the density of single spots of one crystal of any orientation at distances (s,), m^2.
+
+        Of half the plane, as one of each Friedel pair is counted; error: of the distances, 1/m.
+        """
+        found = math.sqrt(2 * math.pi) * TILT / (2 * self.length) * self.shows  # share of orientations it shows in
+        off = (length[:, None] - self.length[None, :]) / error[:, None]
+        line = np.exp(-0.5 * off**2) / (math.sqrt(2 * math.pi) * error[:, None])
+        density: Array = (line * found[None, :]).sum(axis=1) / (2 * math.pi * length)
+        return density
+
+
+@lru_cache(maxsize=32)
+def lattice(phase: str, temperature: float) -> Lattice:
+    """Return a candidate at a temperature, K; ValueError for an unknown one."""
+    found = reflections(phase, temperature, 1.02 / SHORTEST)
+    strength, length = np.abs(found.potential), np.linalg.norm(found.g, axis=1)
+    # an amorphous film and the shot noise leave less to hide weak reflections further out
+    hidden = _FAINT * np.maximum(form_factor("O", length) / float(form_factor("O", _AT)), 0.35)
+    shows = strength**2 / (strength**2 + hidden**2)
+    kept = (shows > _UNSEEN) & (length > 0.98 / LONGEST)
+    g, length, shows = found.g[kept], length[kept], shows[kept]
+    pairs, alike, key = _pairs(g, length, shows)
+    labels = tuple("".join(f"{i:d}" if abs(i) < 10 else f" {i:d} " for i in row) for row in found.indices[kept])
+    return Lattice(phase, g, length, shows, labels, pairs, alike, key, spatial.cKDTree(_scaled(key)))
+
+
+def pairs_near(one: Lattice, lengths: Array, angles: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return which pairs of spots may be which pairs of reflections: numbers of both, (m,) each.
+
+    lengths: of the pairs of spots, (n, 2), 1/m.  angles: between them, 0 to pi, (n,).
+    """
+    asked = _scaled(np.concatenate([lengths, angles[:, None]], axis=1))
+    near = one.tree.query_ball_point(asked, r=1.0, p=np.inf)
+    numbers = np.repeat(np.arange(len(asked)), [len(each) for each in near])
+    return numbers, np.array([pair for each in near for pair in each], dtype=np.intp)
+
+
+def _scaled(key: Array) -> Array:
+    """Lengths and angles such that what may be alike is less than 1 apart."""
+    lengths: Array = np.log(key[:, :2]) / _REACH
+    return np.concatenate([lengths, key[:, 2:] / _REACH_ANGLE], axis=1)
+
+
+def _pairs(g: Array, length: Array, shows: Array) -> tuple[NDArray[np.intp], Array, Array]:
+    """Every kind of ordered pair of reflections at an angle, how many there are of it, and lengths and angle."""
+    first, second = (part.ravel() for part in np.indices((len(g), len(g))))
+    cosine = np.clip((g @ g.T).ravel() / (length[first] * length[second]), -1, 1)
+    angle = np.arccos(cosine)
+    kept = (angle > _PLANE) & (angle < math.pi - _PLANE)
+    first, second, angle = first[kept], second[kept], angle[kept]
+    key = np.stack([length[first], length[second], angle], axis=1)
+    # of pairs that look alike the one whose spots show best stands for all
+    order = np.argsort(-shows[first] * shows[second], kind="stable")
+    kind = np.rint(key[order] / np.array([1e4, 1e4, 1e-5])).astype(np.int64) @ np.array([1 << 40, 1 << 20, 1])
+    _, where, counts = np.unique(kind, return_index=True, return_counts=True)
+    where = order[where]
+    return np.stack([first[where], second[where]], axis=1), counts.astype(np.float64), key[where]
