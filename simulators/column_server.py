@@ -3,7 +3,7 @@
 Behaves as temscript 2.1.0 does over a Titan: one thread, so that everything waits while an image is taken or the valves
 close; what it does not have is 404, whatever the microscope objects to 500 with the reason; column valves may be closed
 and not opened; the goniometer takes no order while it moves, and cannot be stopped.  What the microscope knows and this
-world does not, such as beam shifts and the TEM mode, it objects to.
+world does not, such as diffraction of a parallel beam, it objects to.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from drivers.errors import WireError
 from drivers.wire import temscript as wire
+from drivers.wire import temscript_tem as tem
 from drivers.wire.http import Request, Response
 from drivers.wire.temscript import DetectorSetting, Endpoint, Position, StemDetector, StemSetting, Vacuum
 from drivers.wire.temscript_image import detectors_of, images
@@ -23,14 +24,11 @@ from physics.units import parse
 from simulators.constants import constants
 from simulators.goniometer import Busy, OutOfRange
 from simulators.http_box import Later
+from simulators.tem_camera import CAMERA, Objection, TemCamera
 from simulators.world import World
 
 DETECTOR = "HAADF"
 DONE = Response(204)
-
-
-class Objection(Exception):
-    """The microscope does not do it."""
 
 
 @dataclass
@@ -49,6 +47,7 @@ class ColumnServer:
 
     def __init__(self, world: World) -> None:
         self._world, self._column, self._scan = world, world.column, world.own_scan
+        self._tem = TemCamera(world.flooding)
         self._numbers = constants("microscope")
         self._valve_time = parse(self._numbers["valves"], "time")
         self._dwell = [parse(limit, "time") for limit in self._numbers["dwell"]]
@@ -90,9 +89,9 @@ class ColumnServer:
             return self._image(detectors, begins)
         if request.method not in ("GET", "PUT"):
             return _Job(begins, lambda _: wire.refusal(501, f"Unsupported method ({request.method!r})")), begins
-        asked = wire.asked(request, wire.TABLE)
-        if asked.detector not in ("", DETECTOR):
-            raise wire.Unknown(f"No STEM detector with name {asked.detector}")
+        asked = wire.asked(request, tem.WHOLE_TABLE)
+        if asked.detector not in ("", CAMERA if asked.endpoint is tem.CAMERA else DETECTOR):
+            raise wire.Unknown(f"No detector with name {asked.detector}")
         if not asked.put:
             return _Job(begins, lambda time: self._read(asked.endpoint, time)), begins
         if asked.endpoint is wire.VALVES:
@@ -101,11 +100,21 @@ class ColumnServer:
         return _Job(begins, lambda time: self._ordered(request, asked, time)), begins
 
     def _image(self, detectors: tuple[str, ...], begins: float) -> tuple[_Job, float]:
-        if detectors != (DETECTOR,):
-            raise Objection(f"No image of {', '.join(detectors) or 'no detector'}; there is {DETECTOR}")
+        there = CAMERA if self._column.parallel else DETECTOR
+        if detectors != (there,):
+            raise Objection(f"No image of {', '.join(detectors) or 'no detector'}; there is {there}")
+        if self._column.parallel:
+            flooding = self._world.flooding
+            bisect.insort(self._jobs, _Job(begins, self._expose), key=lambda one: one.at)
+            over = begins + flooding.lasting
+            return _Job(over, lambda _: images({CAMERA: flooding.image()})), over
         over = begins + self._scan.lasting
         bisect.insort(self._jobs, _Job(begins, self._begin), key=lambda one: one.at)
         return _Job(over, lambda _: images({DETECTOR: self._scan.image()})), over
+
+    def _expose(self, time: float) -> Response:
+        self._world.flooding.begin(time)
+        return DONE
 
     def _begin(self, time: float) -> Response:
         self._scan.begin(time)
@@ -113,12 +122,17 @@ class ColumnServer:
 
     def _ordered(self, request: Request, asked: wire.Asked, time: float) -> Response:
         try:
-            _PUT[asked.endpoint.name](self, asked, time)
+            if asked.endpoint.name in tem.TEM_TABLE:
+                self._tem.order(asked.endpoint.name, asked.value)
+            else:
+                _PUT[asked.endpoint.name](self, asked, time)
         except (Objection, Busy, OutOfRange) as error:
             return _refused(request, error, time)
         return DONE
 
     def _read(self, endpoint: Endpoint[Any], time: float) -> Response:
+        if endpoint.name in tem.TEM_TABLE:
+            return endpoint.answer(self._tem.read(endpoint.name))
         return endpoint.answer(_GET[endpoint.name](self, time))
 
     # --- what is set
@@ -141,8 +155,7 @@ class ColumnServer:
         self._world.goniometer.go(asked.value.axes(), "MOVE" if way == "MOVE" else "GO", time)
 
     def _mode(self, asked: wire.Asked, time: float) -> None:
-        if asked.value != "STEM":
-            raise Objection("the TEM mode is not simulated")
+        self._column.parallel = asked.value == "TEM"
 
     def _screen(self, asked: wire.Asked, time: float) -> None:
         self._column.screen_down = asked.value == "DOWN"
@@ -209,7 +222,7 @@ _GET: dict[str, Callable[[ColumnServer, float], Any]] = {
     "stage_limits": lambda server, time: wire.StageLimits(**server._world.goniometer.limits),
     "stage_status": ColumnServer._status,
     "beam_blanked": lambda server, time: server._column.blanked,
-    "instrument_mode": lambda server, time: "STEM",
+    "instrument_mode": lambda server, time: "TEM" if server._column.parallel else "STEM",
     "screen_position": lambda server, time: "DOWN" if server._column.screen_down else "UP",
     "screen_current": lambda server, time: server._scan.screen_current(),
     "stem_available": lambda server, time: True,

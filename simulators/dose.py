@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 
 STEP = 4e-9  # m, the grid of the lamella's face
 _TILE = 128  # cells along the side of a tile
+_FINE = 4  # parts of a cell's side by which the edge of a disc is told
 _TAILS = 5.0  # standard deviations of the probe that are counted; beyond lies less than 1e-6 of it
 
 
@@ -45,6 +46,19 @@ class FluenceMap:
         down, first_y = _coverage(rows, width[1], probe)
         scan = coo_array((electrons, (place_y, place_x)), shape=(len(rows), len(columns))).tocsr()
         self._add((down.T @ (scan @ across)).toarray() / STEP**2, first_x, first_y)
+
+    def disc(self, centre: tuple[float, float], radius: tuple[float, float], fluence: float, uneven: float) -> None:
+        """Give a disc a mean fluence, m^-2; in its middle there is more by the share `uneven`, at its edge less.
+
+        centre: x, y, m.  radius: along x and y, m.  A cell on the edge receives what falls on it, to a sixteenth of its area.
+        """
+        first_x, first_y = (int(np.floor((c - r) / STEP)) for c, r in zip(centre, radius, strict=True))
+        cells = int(np.ceil(2.0 * max(radius) / STEP)) + 1
+        fine = (np.arange(cells * _FINE) + 0.5) * STEP / _FINE
+        x, y = (first * STEP + fine - place for first, place in zip((first_x, first_y), centre, strict=True))
+        squares = np.add.outer((y / radius[1]) ** 2, (x / radius[0]) ** 2)
+        light = fluence * (1.0 + uneven * (1.0 - 2.0 * squares)) * (squares <= 1.0)
+        self._add(light.reshape(cells, _FINE, cells, _FINE).mean(axis=(1, 3)), first_x, first_y)
 
     def at(self, x: Array, y: Array) -> Array:
         """Fluence received so far at points of the lamella frame, m^-2; x, y in m, shape (n,)."""
