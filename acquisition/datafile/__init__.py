@@ -2,6 +2,7 @@
 
 from acquisition.datafile.camera import CameraFrames, Form
 from acquisition.datafile.describe import describe
+from acquisition.datafile.floods import ParallelBeam
 from acquisition.datafile.frames import CameraImage, FrameWriter
 from acquisition.datafile.index import write_index
 from acquisition.datafile.reader import Recorded, Spectra, open_record
@@ -21,6 +22,7 @@ __all__ = [
     "Form",
     "FrameWriter",
     "ImageWriter",
+    "ParallelBeam",
     "PassRecord",
     "Recorded",
     "Rescued",

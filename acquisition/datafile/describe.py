@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from acquisition.datafile.nexus import PER_SQUARE_ANGSTROM
 from acquisition.datafile.reader import Recorded, open_record
+from acquisition.datafile.records import PER_SQUARE_ANGSTROM
+from drivers.ticket import Flood
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -53,13 +54,15 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _image(record: Recorded, name: str) -> dict[str, Any]:
-    frame = record.frame(name)
-    return {
+    work = record.work(name)
+    said = {
         "title": record.image_title(name),
         "shape": list(record.image(name).shape),
-        "field_nm": [side * 1e9 for side in frame.size],
-        "dwell_us": frame.dwell * 1e6,
+        "field_nm": [side * 1e9 for side in work.size],
     }
+    if isinstance(work, Flood):
+        return {**said, "exposure_s": work.seconds, "disc_nm": work.diameter * 1e9, "defocus_nm": work.defocus * 1e9}
+    return {**said, "dwell_us": work.dwell * 1e6}
 
 
 def _camera(record: Recorded, name: str) -> dict[str, Any]:

@@ -23,12 +23,13 @@ from acquisition.datafile.nexus import (
     read_channels,
     read_elements,
     read_frame,
+    read_work,
 )
 from acquisition.datafile.passes import dose_columns, read_rows
 from acquisition.datafile.places import as_json, read_about
 from acquisition.datafile.records import About, PassRecord
 from acquisition.datafile.tags import default, field, group, note, text_of
-from drivers.ticket import Frame
+from drivers.ticket import Exposed, Frame
 
 Derived = Callable[[h5py.File], None]
 _BLOCK = 1 << 23  # values handled at a time, so that memory stays small however large the cube
@@ -96,26 +97,26 @@ def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def _finish_event(file: h5py.File, event: h5py.Group, about: About, passes: list[PassRecord]) -> None:
-    frame = read_frame(event, "commanded")
+    work = read_work(event)
     if passes:
         field(event, "start_time", passes[0].start.astimezone(UTC).isoformat())
     stacked = {record.index: record for record in passes if record.index >= 0}
     for name in [name for name in event if name.startswith("image_")]:
         if "stack_2d" not in event[name]:
             (data,) = (data for kind, data in event[name].items() if kind.startswith(("image", "stack")))
-            overlay(file, data, image_metadata(about))
+            overlay(file, data, image_metadata(about, read_work(event)))
         else:
-            overlay(file, event[name]["stack_2d"], image_metadata(about))
-            _sum_image(file, event, name, about, frame, stacked)
+            overlay(file, event[name]["stack_2d"], image_metadata(about, read_work(event)))
+            _sum_image(file, event, name, about, work, stacked)
     if has_frames(event):
         list_missing(event, {index: record.pixels_done for index, record in stacked.items()})
     if "collection/events" in event:
         valid = {index: record for index, record in stacked.items() if record.live_time > 0}
-        _make_cube(file, event, about, frame, valid)
+        _make_cube(file, event, about, read_frame(event, "commanded"), valid)
 
 
 def _sum_image(
-    file: h5py.File, event: h5py.Group, name: str, about: About, frame: Frame, passes: dict[int, PassRecord]
+    file: h5py.File, event: h5py.Group, name: str, about: About, frame: Exposed, passes: dict[int, PassRecord]
 ) -> None:
     stack = event[name]["stack_2d/real"]
     if "unreadable_chunks" in stack.attrs or not passes:
@@ -134,7 +135,7 @@ def _sum_image(
     )
     data[...] = total
     field(event, "collection/passes_per_pixel", covered)
-    overlay(file, data.parent, image_metadata(about))
+    overlay(file, data.parent, image_metadata(about, read_work(event)))
 
 
 def _make_cube(file: h5py.File, event: h5py.Group, about: About, frame: Frame, passes: dict[int, PassRecord]) -> None:
@@ -190,17 +191,17 @@ def events_by_pass(events: h5py.Group) -> Iterator[tuple[int, NDArray[np.int64],
         yield index, pixel[first:last], channel[first:last]
 
 
-def _visited(frame: Frame, record: PassRecord) -> NDArray[np.bool_]:
+def _visited(frame: Exposed, record: PassRecord) -> NDArray[np.bool_]:
     columns, rows = frame.pixels
     return np.asarray(np.arange(frame.count) < record.pixels_done).reshape(rows, columns)
 
 
-def _shift(frame: Frame, record: PassRecord) -> tuple[int, int]:
+def _shift(frame: Exposed, record: PassRecord) -> tuple[int, int]:
     """How many whole pixels the sample stands to the right and down in this pass's image: sums and cube move alike."""
     return round(record.drift[0] / frame.pitch[0]), round(record.drift[1] / frame.pitch[1])
 
 
-def _placed(values: NDArray[Any], frame: Frame, record: PassRecord) -> NDArray[Any]:
+def _placed(values: NDArray[Any], frame: Exposed, record: PassRecord) -> NDArray[Any]:
     """The image moved back to where the sample stood in the first pass; what comes from outside is zero."""
     right, down = _shift(frame, record)
     moved = np.zeros_like(values)

@@ -16,6 +16,7 @@ import numpy as np
 
 from acquisition.datafile.records import About
 from acquisition.datafile.tags import text_of
+from drivers.ticket import Exposed, Flood
 
 _NAMES = {"axis_i": "x", "axis_j": "y", "indices_image": "pass", "axis_energy": "Energy"}
 _SCAN_NAMES = {"axis_i": "kx", "axis_j": "ky", "axis_k": "x", "axis_m": "y", "indices_image": "pass"}
@@ -57,9 +58,12 @@ def overlay(file: h5py.File, data: h5py.Group, metadata: Mapping[str, Any]) -> N
     made.create_group("learning_results")
 
 
-def image_metadata(about: About) -> dict[str, Any]:
-    """What HyperSpy is told of a dark-field image."""
-    return _metadata(about, "", "Electrons (Counts)", {})
+def image_metadata(about: About, work: Exposed) -> dict[str, Any]:
+    """What HyperSpy is told of an image."""
+    told = _metadata(about, "", "Electrons (Counts)", {})
+    if isinstance(work, Flood):
+        told["Acquisition_instrument"]["TEM"]["acquisition_mode"] = "TEM"
+    return told
 
 
 def spectrum_metadata(

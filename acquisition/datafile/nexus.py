@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants
 
-from acquisition.datafile.records import About, Column
+from acquisition.datafile.floods import FLOOD, read_flood
+from acquisition.datafile.records import PER_SQUARE_ANGSTROM, About, Column
 from acquisition.datafile.tags import Axis, field, group, plot, text_of
-from drivers.ticket import Frame
+from drivers.ticket import Exposed, Frame
 
-PER_SQUARE_ANGSTROM = 1e-20  # fluence: 1/m^2 -> 1/angstrom^2, as people and the plots say it
 EVENTS = 4096  # events a chunk: a chunk is written once it is full, or when its pass ends
 
 
@@ -37,8 +37,8 @@ class Channels:
         return Axis("axis_energy", "X-ray energy", "keV", self.energies * 1e-3)
 
 
-def image_axes(frame: Frame) -> tuple[Axis, Axis]:
-    """Pixel middles of a frame, rows then columns, nm in scan coordinates."""
+def image_axes(frame: Exposed) -> tuple[Axis, Axis]:
+    """Pixel middles of an image, rows then columns, nm in scan coordinates."""
 
     def middles(along: int) -> NDArray[np.float64]:
         start = frame.centre[along] - frame.size[along] / 2
@@ -94,8 +94,13 @@ def read_frame(event: h5py.Group, name: str) -> Frame:
     return Frame((x, y), (width, height), (columns, rows), float(place["dwell"][()]))
 
 
+def read_work(event: h5py.Group) -> Exposed:
+    """What was exposed for an image: the commanded frame, or the flood."""
+    return read_flood(event) if FLOOD in event else read_frame(event, "commanded")
+
+
 def add_image(
-    event: h5py.Group, name: str, *, title: str, detector: str, frame: Frame, passes: int, dtype: str
+    event: h5py.Group, name: str, *, title: str, detector: str, frame: Exposed, passes: int, dtype: str
 ) -> h5py.Dataset:
     """An image (rows, columns), or for several passes a stack (passes, rows, columns); one row a chunk."""
     made = group(event, f"image_{name}", "NXimage")

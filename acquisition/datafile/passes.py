@@ -9,8 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from acquisition.datafile.nexus import PER_SQUARE_ANGSTROM
-from acquisition.datafile.records import Column, PassRecord
+from acquisition.datafile.records import PER_SQUARE_ANGSTROM, Column, PassRecord
 
 _MICROSECOND = timedelta(microseconds=1)
 _COLUMNS: tuple[

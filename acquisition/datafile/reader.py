@@ -18,12 +18,13 @@ from acquisition.datafile.amend import Changed, changes
 from acquisition.datafile.camera import CameraFrames, has_frames, name_of, spoiled, stacks_of
 from acquisition.datafile.disk import waiting
 from acquisition.datafile.finish import digest, events_by_pass, payload
-from acquisition.datafile.nexus import read_channels, read_elements, read_frame
+from acquisition.datafile.floods import FLOOD, ParallelBeam, read_beam, read_flood
+from acquisition.datafile.nexus import read_channels, read_elements, read_frame, read_work
 from acquisition.datafile.passes import read_rows
 from acquisition.datafile.places import read_about
 from acquisition.datafile.records import About, Column, DataFileError, PassRecord
 from acquisition.datafile.tags import text_of
-from drivers.ticket import Frame
+from drivers.ticket import Exposed, Flood, Frame
 
 
 @contextmanager
@@ -157,6 +158,18 @@ class Recorded:
         """The commanded frame of an image, or of the X-ray events (`eds`) or spectra."""
         return read_frame(self._found(self._frames(), name), "commanded")
 
+    def work(self, name: str) -> Exposed:
+        """What was exposed for an image: the commanded frame, or the flood."""
+        return read_work(self._found(self._images, name))
+
+    def flood(self, name: str = "lattice") -> Flood:
+        """The flood of an image of the microscope's camera; its pitch is that of the pixels."""
+        return read_flood(self._of_flood(name))
+
+    def parallel_beam(self, name: str = "lattice") -> ParallelBeam:
+        """What was believed of the beam and the lens of an image of the microscope's camera."""
+        return read_beam(self._of_flood(name))
+
     def requested(self, name: str = "eds") -> Frame:
         """The frame that was asked for, before the scan generator's rounding."""
         return read_frame(self._found(self._frames(), name), "requested")
@@ -233,6 +246,10 @@ class Recorded:
     def _frames(self) -> dict[str, h5py.Group]:
         events = {} if self._events is None else {"eds": self._events}
         return {**self._spectra, **events, **self._images, **self._cameras}
+
+    def _of_flood(self, name: str) -> h5py.Group:
+        floods = {name: event for name, event in self._images.items() if FLOOD in event}
+        return self._found(floods, name)
 
     def _image(self, name: str) -> h5py.Group:
         made = self._found(self._images, name)[f"image_{name}"]

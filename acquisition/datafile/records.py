@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from drivers.errors import RigError
 from drivers.rigfile import Optics
 
+PER_SQUARE_ANGSTROM = 1e-20  # fluence: 1/m^2 -> 1/angstrom^2, as people and the plots say it
+
 
 class DataFileError(RigError):
     """A record could not be written or read; reads `file: what. Way out.`"""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from acquisition.datafile.camera import Form, add_frame_table, add_stacks
 from acquisition.datafile.disk import cut_off_room, guarded, read_only, revised, waiting
 from acquisition.datafile.finish import Derived, complete
+from acquisition.datafile.floods import ParallelBeam, add_flood_event
 from acquisition.datafile.frames import FrameWriter
 from acquisition.datafile.hyperspy import overlay, spectrum_metadata
 from acquisition.datafile.nexus import (
@@ -31,7 +32,7 @@ from acquisition.datafile.places import write_about
 from acquisition.datafile.records import About, Column, DataFileError, PassRecord
 from acquisition.datafile.streams import EventWriter, ImageWriter
 from acquisition.datafile.tags import LIBVER, PAYLOAD, Axis, field, group
-from drivers.ticket import Frame
+from drivers.ticket import Flood, Frame
 
 
 class DataFile:
@@ -92,9 +93,30 @@ class DataFile:
             event = add_event(self._file, self.about, detector, frame, requested)
             data = add_image(event, name, title=title, detector=detector, frame=frame, passes=passes, dtype="u2")
             data.attrs["counts_per_electron"] = counts_per_electron
-            # written, not only made: its place on the disk must be fixed before SWMR starts
-            lines_done = field(event, "collection/lines_done", np.zeros(passes, np.int64))
-            self._images[name] = ImageWriter(self.path, data, lines_done)
+            self._images[name] = self._writer(event, data, passes)
+        return self._images[name]
+
+    def lattice(
+        self,
+        name: str,
+        *,
+        title: str,
+        flood: Flood,
+        frames: int,
+        camera: str,
+        counts_per_electron: float,
+        beam: ParallelBeam,
+    ) -> ImageWriter:
+        """Make room for an image u2 (rows, columns) of the microscope's camera, or for a stack (frames, rows, columns).
+
+        flood: of each frame, one a pass.  beam: what is believed of the light it was taken with.
+        """
+        self._still_open_to("image", name)
+        with guarded(self._file, self.path, f"make room for {name}"):
+            event = add_flood_event(self._file, self.about, camera, flood, beam)
+            data = add_image(event, name, title=title, detector=camera, frame=flood, passes=frames, dtype="u2")
+            data.attrs["counts_per_electron"] = counts_per_electron
+            self._images[name] = self._writer(event, data, frames)
         return self._images[name]
 
     def events(
@@ -241,6 +263,10 @@ class DataFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _writer(self, event: h5py.Group, data: h5py.Dataset, passes: int) -> ImageWriter:
+        # written, not only made: its place on the disk must be fixed before SWMR starts
+        return ImageWriter(self.path, data, field(event, "collection/lines_done", np.zeros(passes, np.int64)))
 
     def _settle(self) -> None:
         for image in self._images.values():

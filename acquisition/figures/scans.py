@@ -20,9 +20,12 @@ def panels(record: Recorded) -> Iterator[Panel]:
     """Images, and what there is of maps and profiles; those of an interrupted map only once it was judged."""
     step = record.about.step
     for name in record.images:
+        work = record.work(name)
+        if not isinstance(work, Frame):
+            continue
         image = record.image(name)
         if image.ndim == 2 and not (record.has_events and name == "dark_field"):
-            yield _image(step, record.image_title(name), image, record.frame(name), mapped=record.has_events)
+            yield _image(step, record.image_title(name), image, work, mapped=record.has_events)
     if record.has_events and record.status in ("complete", "aborted"):  # only then its passes were judged
         yield from _of_events(record, step)
     if "profile_table" in record.tables:
