@@ -120,30 +120,36 @@ class Emission:
         self._ice_gives = water.number_densities["O"] * float(self.families[self._oxygen].counts.sum())
         self._carbon_gives = material("C").number_densities["C"] * float(self.families[self._carbon].counts.sum())
         self._known = np.zeros(len(self._areal) // _BLOCK + 1, dtype=bool)
-        self._table = np.empty((len(self._areal), len(self.families) + 1), dtype=np.float32)
+        self._table = np.empty((len(self._areal), len(self.families) + 3), dtype=np.float32)
 
     def of(self, run: Exposed) -> Array:
         """Photons per electron from each pixel of a run, (pixels, families + 1), ice and what was lost and grown in."""
-        found = self._at(run.places)
+        table = self._at(run.places)
+        found, through = table[:, :-2], table[:, -2:]
         for column, family in enumerate(self.families):
             if family.element in run.left:
                 found[:, column] *= run.left[family.element]
         found *= np.exp(-self._ice_takes * run.ice)
-        found[:, self._oxygen] += self._inside[run.places] * (run.ice * self._ice_gives)
+        found[:, self._oxygen] += through[:, 0] * self._inside[run.places] * (run.ice * self._ice_gives)
         if run.carbon is not None:
-            found[:, self._carbon] += run.carbon * self._carbon_gives
+            found[:, self._carbon] += through[:, 1] * run.carbon * self._carbon_gives
         return found
 
     def _at(self, places: NDArray[np.intp]) -> Array:
-        """What the table has at places; where nobody has looked yet, it is worked out."""
+        """What the table has at places; where nobody has looked yet, it is worked out.
+
+        A column a family, the continuum, and what of the lines of oxygen and of carbon leaves from the faces.
+        """
         asked = np.bincount(places // _BLOCK, minlength=len(self._known)) > 0
         for block in np.flatnonzero(asked & ~self._known).tolist():
             rows = slice(block * _BLOCK, (block + 1) * _BLOCK)
             areal = self._areal[rows].astype(np.float64)
-            leave = absorption_factor(areal @ self._line_absorbed * self._way_out)
-            lines_ = areal[:, self._of_line] * self._counts * leave
-            self._table[rows, :-1] = np.add.reduceat(lines_, self._first, axis=1)
-            self._table[rows, -1] = areal @ self._braking
+            depth = areal @ self._line_absorbed * self._way_out
+            counted = areal[:, self._of_line] * self._counts * absorption_factor(depth)
+            self._table[rows, :-3] = np.add.reduceat(counted, self._first, axis=1)
+            self._table[rows, -3] = areal @ self._braking
+            faces = depth[:, self._first[[self._oxygen, self._carbon]]]
+            self._table[rows, -2:] = (1.0 + np.exp(-faces)) / 2.0  # of one through the slab, of the other freely
             self._known[block] = True
         return self._table[places].astype(np.float64)
 

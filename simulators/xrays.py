@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +34,13 @@ class Eds:
 
     def look_at(self, lamella: Lamella) -> None:
         """The lamella is another, such as one that was tilted."""
-        self._emission = Emission(lamella, self._optics, self.response)
+        self._lamella = lamella
+        self.__dict__.pop("_emission", None)
+
+    @cached_property
+    def _emission(self) -> Emission:
+        """Worked out when the beam first shines on it."""
+        return Emission(self._lamella, self._optics, self.response)
 
     def photons(self, until: float) -> tuple[Array, Array]:
         """Clock times, s, and deposited energies, eV, of photons up to a time; each once, in order of time."""

@@ -51,7 +51,7 @@ def test_the_continuum_is_one_or_two_hundred_counts_a_second_at_100_pa() -> None
 
 
 def test_lithium_itself_has_no_line() -> None:
-    sample = sample_with(lithium_shell=0.0, carbon=0.0, copper=0.0, drift=still())
+    sample = undamaged(sample_with(lithium_shell=0.0, carbon=0.0, copper=0.0, gallium=0.0, drift=still()))
     _, energies = _shine(make_world(sample, current=1e-9), LITHIUM, 20.0)
     counts, _ = np.histogram(energies, np.arange(150.0, 10_000.0, 200.0))
     assert counts.max() < 0.25 * len(energies)
@@ -123,7 +123,7 @@ def test_phosphorus_photons_come_from_the_pixels_that_hold_phosphorus() -> None:
 
 
 def test_without_a_reader_old_photons_are_forgotten_and_new_ones_kept() -> None:
-    world = make_world(current=20e-9)
+    world = make_world(undamaged(sample_with(drift=still())), current=20e-9)
     for start in range(0, 30, 10):
         world.column.park(0.5 + LIPON[0] / FIELD, 0.5, float(start), 10.0)
     times, _ = world.eds.photons(1e9)
@@ -132,7 +132,7 @@ def test_without_a_reader_old_photons_are_forgotten_and_new_ones_kept() -> None:
 
 
 def test_a_million_photons_take_about_a_second_and_a_frame_less_than_50_ms() -> None:
-    world = make_world(current=10e-9)
+    world = make_world(undamaged(sample_with(drift=still())), current=10e-9)
     begun = wall_seconds()
     assert len(_shine(world, LIPON, 10.0)[0]) > 900_000
     assert wall_seconds() - begun < 3.0  # 0.2 s alone on the machine
