@@ -15,10 +15,10 @@ from acquisition.chain import Chain, Entry
 from acquisition.control import RunControl, Trip
 from acquisition.datafile import About, DataFile
 from acquisition.engine import Execution, Result
-from acquisition.exposure import Tracker
+from acquisition.exposure import Sighting, Tracker
 from acquisition.ledger import Ledger
 from drivers.rigfile import Position
-from drivers.ticket import Frame, Ticket
+from drivers.ticket import Exposed, Frame, Ticket
 from protocols.heading import Recipe
 from protocols.outlook import PostconditionError, StepError
 from protocols.plan import Dwell, Framed, settled
@@ -197,22 +197,36 @@ class StepRun:
             )
         return name
 
+    def middle(self, area: str) -> tuple[float, float]:
+        """The place (x, y), m, of an area's middle: as it was saved, or where a step of this run centred it."""
+        centred = [entry["at"] for entry in self.entries("centred") if entry["area"] == area]
+        x, y = centred[-1] if centred else self._bench.places[area].at
+        return x, y
+
+    def centre(self, area: str, at: tuple[float, float]) -> None:
+        """From now on frames over an area have their middle at (x, y), m; its budget stays where it is. Journalled."""
+        self.note("centred", area=area, at=list(at))
+
     def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: Dwell) -> Framed:
         """The frame over an area, moved along with the sample, as the scan box will really do it; raises LimitError."""
-        (x, y), (dx, dy) = self._bench.places[area].at, self.tracker.aim(self._now()).offset
+        (x, y), (dx, dy) = self.middle(area), self.tracker.aim(self._now()).offset
         scan = self.rig.scan
         return settled(scan.commanded, Frame((x + dx, y + dy), size, pixels, scan.settings.limits.dwell[0]), dwell)
 
-    def require(self, area: str, frame: Frame, passes: int) -> None:
+    def place(self, area: str) -> Position:
+        """The place of an area as it was saved, and how large it is."""
+        return self._bench.places[area]
+
+    def require(self, area: str, work: Exposed, passes: int) -> None:
         """Refuse now what would not fit the budget later; raises BudgetError."""
         aim = self._aim()
-        self.ledger.require(area, frame, aim, passes=passes, step=self.execution.step.do)
+        self.ledger.require(area, work, aim, passes=passes, step=self.execution.step.do)
 
-    def reserve(self, area: str, frame: Frame, index: int) -> Ticket:
+    def reserve(self, area: str, work: Exposed, index: int) -> Ticket:
         """A ticket for one pass."""
         attempt = self._bench.attempts[self.execution.ordinal]
         exposure = f"{self._bench.run_id[:8]}-{self.execution.ordinal:04d}-{attempt}-{index:04d}"
-        ticket = self.ledger.reserve(area, frame, self._aim(frame.seconds), exposure, step=self.execution.step.do)
+        ticket = self.ledger.reserve(area, work, self._aim(work.seconds), exposure, step=self.execution.step.do)
         for notice in self.ledger.notices():
             self.progress(0.0, f"note: {notice}", area)
         return ticket
@@ -249,6 +263,11 @@ class StepRun:
         """A registration found the sample moved from where it was believed; see Tracker.sighted. Journalled."""
         self.tracker.sighted(moved, then, unsure=unsure)
         self.note("sighted", **asdict(self.tracker.last))
+
+    def resighted(self, sighting: Sighting) -> None:
+        """Where the sample stands is known, or is less known, for another reason than its drift. Journalled."""
+        self.tracker.last = sighting
+        self.note("sighted", **asdict(sighting))
 
     def margin(self) -> float:
         """How far off the sample may be now, m."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from drivers.ticket import Frame
+from drivers.ticket import Exposed
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """A beam a step means to open: where, over which frame, how often."""
+    """A beam a step means to open: where, what exposes it, how often, and how much less sure the place is then, m."""
 
     area: str
-    frame: Frame
+    work: Exposed
     passes: int = 1
+    unsure: float = 0.0
 
 
 @dataclass(frozen=True)

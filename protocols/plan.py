@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from acquisition.budget import Aim, Books, BudgetError
+from drivers.column_settings import ColumnSettings, TemSettings
 from drivers.cryostat_settings import CryostatSettings
 from drivers.errors import LimitError
 from drivers.limits import Limits
 from drivers.raster import raster
 from drivers.rigfile import Calibrations, Position
 from drivers.scan_settings import ScanSettings
-from drivers.ticket import Frame
+from drivers.tem_imaging import see_flood
+from drivers.ticket import Flood, Frame
 from physics.units import show
 from protocols.outlook import Outlook, StepError
 
@@ -50,13 +52,15 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the rig and the sample stand: settings and limits of scan and stage, and the sample's ceiling, K."""
+    """What the rig and the sample stand: settings and limits of scan, stage and column, and the sample's ceiling, K."""
 
     scan: ScanSettings
     scan_limits: Limits
     cryostat: CryostatSettings
     stage_limits: Limits
     ceiling: float
+    column: ColumnSettings | None = None
+    column_limits: Limits | None = None
 
 
 class Plan:
@@ -87,6 +91,17 @@ class Plan:
                 f"{show(kelvin, 'K')} is above the sample's ceiling of {show(self._bounds.ceiling, 'K')}, at which the "
                 "run would latch. Choose a colder one, or raise `sample_ceiling` in the rig file if it stands that."
             )
+
+    def tem(self) -> TemSettings:
+        """What the rig file says of the parallel beam; raises StepError."""
+        if self._bounds.column is None or self._bounds.column.tem is None:
+            raise StepError("needs a column whose settings have `tem:`, and the rig has none.")
+        return self._bounds.column.tem
+
+    def see_flood(self, flood: Flood) -> None:
+        """Refuse what the rig's limits of the column do not allow; raises LimitError."""
+        if self._bounds.column_limits is not None:
+            see_flood(self._bounds.column_limits, "column", flood)
 
     def frame(self, area: str, size: tuple[float, float], pixels: tuple[int, int], dwell: Dwell) -> Frame:
         """The frame the scan box will do in the middle of an area; raises LimitError."""
@@ -132,14 +147,16 @@ def look_through(
             since_light += outlook.seconds
         plan.here = outlook.moves_to or plan.here
         plan.done.add(step.do)
-        dose = {e.area: plan.books.belief.highest_fluence(e.frame) * e.passes for e in outlook.exposures}
+        books = plan.books
+        dose = {e.area: books.reckoning(e.work).highest_fluence(e.work) * e.passes for e in outlook.exposures}
         plans.append(StepPlan(step.do, outlook.seconds, dose))
     return plans, findings
 
 
 def _book(outlook: Outlook, books: Books, margin: float, step: str) -> None:
     for exposure in outlook.exposures:
-        books.book(exposure.area, exposure.frame, Aim((0.0, 0.0), margin), passes=exposure.passes, step=step)
+        aim = Aim((0.0, 0.0), margin + exposure.unsure)
+        books.book(exposure.area, exposure.work, aim, passes=exposure.passes, step=step)
 
 
 def summary(plans: Sequence[StepPlan], findings: Sequence[Finding], books: Books) -> dict[str, Any]:

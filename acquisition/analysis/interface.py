@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, optimize, special
 
 _BLOCK = 4  # px: frames are binned before the fit, which needs no more and is then fast
-_TEN_TO_NINETY = 2 * float(special.ndtri(0.9))
+TEN_TO_NINETY = 2 * float(special.ndtri(0.9))  # of an error function, over its standard deviation
 _FWHM = 2 * math.sqrt(2 * math.log(2))
 _KNOTS = 3  # along the interface, between which both levels change linearly: a lamella is thicker at one end
 _FOR_KNOTS = 16  # binned pixels a side from which on there are knots
@@ -51,7 +51,12 @@ class Interface:
     @property
     def fwhm(self) -> float:
         """Full width at half maximum, m, of the Gaussian that blurs a sharp step so."""
-        return self.width / _TEN_TO_NINETY * _FWHM
+        return self.width / TEN_TO_NINETY * _FWHM
+
+    def step(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The fitted step at distances (n,), m, from the interface towards the bright side."""
+        share = special.ndtr(position / (self.width / TEN_TO_NINETY))
+        return np.asarray(self.dark + (self.bright - self.dark) * share)
 
 
 def coordinates(shape: tuple[int, int], pitch: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -105,11 +110,11 @@ def find_interface(image: ArrayLike, pitch: tuple[float, float], *, block: int =
     return Interface(
         position=position,
         angle=math.remainder(angle, 2 * math.pi),
-        width=_TEN_TO_NINETY * math.exp(width) * unit,
+        width=TEN_TO_NINETY * math.exp(width) * unit,
         score=score,
         position_error=float(errors[0] * unit),
         angle_error=float(errors[1]),
-        width_error=float(_TEN_TO_NINETY * math.exp(width) * unit * errors[2]),
+        width_error=float(TEN_TO_NINETY * math.exp(width) * unit * errors[2]),
         dark=dark,
         bright=bright,
     )
@@ -159,9 +164,7 @@ class _Step:
         return np.asarray(best)
 
 
-def _first_look(
-    blocks: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[float, float]:
+def _first_look(blocks: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
     """Position and angle from the mean gradient and the levels at both ends."""
     smooth = ndimage.gaussian_filter(blocks, 1.5)
     per_row, per_column = np.gradient(smooth)

@@ -2,7 +2,10 @@
 
 from protocols.steps.base import Step
 from protocols.steps.cooling import CoolDown, Wait
+from protocols.steps.edge_on import MakeEdgeOn
 from protocols.steps.eds import EdsMap
+from protocols.steps.hrtem import Hrtem
+from protocols.steps.interface import FindInterface
 from protocols.steps.line import EdsLine
 from protocols.steps.scanning import Focus, MoveStage, StemImage
 
@@ -12,6 +15,9 @@ STEPS: dict[str, type[Step]] = {
     "move_stage": MoveStage,
     "focus": Focus,
     "stem_image": StemImage,
+    "find_interface": FindInterface,
+    "make_edge_on": MakeEdgeOn,
+    "hrtem": Hrtem,
     "eds_map": EdsMap,
     "eds_line": EdsLine,
 }

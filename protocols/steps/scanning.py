@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from acquisition.analysis.sharpness import sharpness
+from acquisition.datafile import DataFile
 from acquisition.engine import Result
 from physics.dose import E_PER_A2, dwell_for
 from physics.quantities import Fluence, Metres, Seconds
@@ -102,10 +104,17 @@ class Focus(Step):
         return lambda pitch: dwell_for(self.dose, current, *pitch)
 
 
-def single_image(run: StepRun, area: str, frame: Framed, title: str) -> tuple[str, Shot, dict[str, Any]]:
+def single_image(
+    run: StepRun,
+    area: str,
+    frame: Framed,
+    title: str,
+    look: Callable[[DataFile, Shot], dict[str, Any]] = lambda file, shot: {},
+) -> tuple[str, Shot, dict[str, Any]]:
     """Expose one frame into a file of its own; its name, the shot, and what it cost.
 
-    Raises StepError where only the remainder is asked for and the frame was begun: it counts as delivered.
+    look: may file more of the shot; what it gives is among the facts.  Raises StepError where only the remainder is
+    asked for and the frame was begun: it counts as delivered.
     """
     ordinal = run.execution.ordinal
     if run.execution.remainder and run.passes_begun():
@@ -126,6 +135,7 @@ def single_image(run: StepRun, area: str, frame: Framed, title: str) -> tuple[st
             "area": area,
             "planned_e_per_A2": round(shot.record.fluence_planned / E_PER_A2, 4),
             "charged_e_per_A2": round(shot.record.fluence_charged / E_PER_A2, 4),
+            **look(file, shot),
         }
         file.finish(status="complete", ended=run.rig.clock.utc(), results=facts)
     return name, shot, facts

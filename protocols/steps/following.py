@@ -1,0 +1,103 @@
+"""Follows the sample while the goniometer tilts it: a lamella off the axis moves with every tilt, seen or not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.analysis.registration import register
+from acquisition.exposure import Sighting
+from protocols.bench import StepRun
+
+ASKEW = 0.1  # rad that the axis of the tilt may be off the interface, along which a shift is not seen; assumed
+ACROSS = math.radians(30.0)  # a direction that is not seen must be this near to that of the interface
+SURE = 3.0  # standard errors within which a height is believed
+REACH = 1 / 3  # of the field, within which a shift is looked for
+
+
+class Follower:
+    """Predicts where a tilt takes the sample, measures it, and tells the tracker how unsure both are.
+
+    start: tilt, rad, at which the first image is taken.  beside: m from the axis within the lamella.  height: m that
+    the lamella may be off the axis.  across: m that the sample was last believed to have moved along the normal of the
+    interface.  sure: whether the last image showed that.
+    """
+
+    def __init__(self, run: StepRun, start: float, beside: float, height: float) -> None:
+        self._run, self._start, self._beside, self._worst = run, start, beside, height
+        self._seen: list[tuple[float, float]] = []  # differences of the tangents, and how far the sample moved
+        self._height, self._unsure = 0.0, height
+        self._tilt = start  # at which the sample was last seen
+        self._normal = np.array([1.0, 0.0])
+        self._first = self._last = run.tracker.last
+        self._reference: NDArray[np.uint16] | None = None
+        self._pitch = (1.0, 1.0)
+        self._margin = self._unseen = 0.0
+        self.across, self.sure = 0.0, True
+
+    def begin(
+        self, image: NDArray[np.uint16], normal: tuple[float, float], pitch: tuple[float, float], margin: float
+    ) -> None:
+        """The image at the start, in which the interface has a normal; margin: how far off the sample may be in it."""
+        self._reference, self._normal, self._pitch, self._margin = image, np.array(normal), pitch, margin
+        self._first = self._last = self._run.tracker.last
+
+    def carried(self, tilt: float) -> None:
+        """The goniometer goes to a tilt: from now on the sample is believed to stand elsewhere, less surely."""
+        if self._reference is None:
+            return
+        turned = math.tan(tilt) - math.tan(self._tilt)
+        shorter = self._beside * abs(math.cos(tilt) - math.cos(self._tilt))
+        self._unseen = self._unsure * abs(turned) + shorter
+        moved = self._height * turned * self._normal
+        offset = self._last.offset[0] + moved[0], self._last.offset[1] + moved[1]
+        self._run.resighted(Sighting(offset, self._last.time, self._last.unsure + self._unseen))
+        self._aimed = tilt
+        self.across = self._along_normal(offset)
+
+    def follow(self, image: NDArray[np.uint16], began: float) -> dict[str, Any]:
+        """Register an image taken since; began: clock time, s. What the table of passes says of it."""
+        assert self._reference is not None
+        reach = REACH * min(n * step for n, step in zip(image.shape[::-1], self._pitch, strict=True))
+        shift = register(self._reference, image, self._pitch, reach=reach)
+        believed = self._run.tracker.last
+        offset = believed.offset[0] + shift.dx, believed.offset[1] + shift.dy
+        blind = shift.unmeasured
+        along = math.atan2(self._normal[0], -self._normal[1])
+        usable = blind is None or abs(math.remainder(blind - along, math.pi)) <= ACROSS
+        self.sure = shift.accepted and usable
+        if self.sure:
+            if blind is None:
+                seen = Sighting(offset, began, self._margin + shift.error)
+            else:  # along the interface it drifts on unseen, and the tilt may have carried it a little
+                slid = ASKEW * (abs(self._along_normal(offset)) + self._unseen)
+                seen = Sighting(offset, self._first.time, self._first.unsure + shift.error + slid)
+            self._run.resighted(seen)
+            self._last, self._tilt = seen, self._aimed
+            self.across = self._along_normal(offset)
+            self._learn(shift.error, began)
+        return {"drift": (shift.dx, shift.dy), "drift_score": shift.score}
+
+    def leave(self, tilt: float) -> None:
+        """The series is over: other places of the field are foreshortened by another amount than here."""
+        half = self._run.rig.scan.settings.full_field / 2.0
+        believed = self._run.tracker.last
+        unsure = believed.unsure + half * abs(math.cos(tilt) - math.cos(self._start))
+        self._run.resighted(Sighting(believed.offset, believed.time, unsure))
+
+    def _along_normal(self, offset: tuple[float, float]) -> float:
+        return float((np.array(offset) - np.array(self._first.offset)) @ self._normal)
+
+    def _learn(self, error: float, now: float) -> None:
+        """The height off the axis that explains all moves so far, and how unsure it is."""
+        turned = math.tan(self._tilt) - math.tan(self._start)
+        if abs(turned) < 1e-6:
+            return
+        self._seen.append((turned, self.across))
+        turns, moves = np.array(self._seen).T
+        self._height = float(turns @ moves / (turns @ turns))
+        drifted = self._run.rig.file.calibrations.drift_per_hour / 3600.0 * (now - self._first.time)
+        self._unsure = min((SURE * error + drifted) / float(np.abs(turns).max()), self._worst)
