@@ -19,6 +19,11 @@ SAME_LENGTH = 0.5e-9  # m; a shift or a focus read back
 DARK = "PRE_SPECIMEN"  # the shutter that keeps the sample dark while the camera is read out
 
 
+def see_flood(limits: Limits, device: str, flood: Flood) -> None:
+    """Refuse a flood beyond the rig's limits of its exposure, its shift and its focus; raises LimitError."""
+    limits.check(device, "acquire", exposure=flood.seconds, shift=math.hypot(*flood.centre), defocus=flood.defocus)
+
+
 class TemImaging:
     """Sets a microscope up for one image of its camera while the beam is blanked, and brings it back to STEM.
 
@@ -31,9 +36,7 @@ class TemImaging:
     def see(self, flood: Flood) -> int:
         """The binning that gives the image; raises LimitError for one that this camera and this beam do not take."""
         settings, device = self._settings, self._scope.http.device
-        self._limits.check(
-            device, "acquire", exposure=flood.seconds, shift=math.hypot(*flood.centre), defocus=flood.defocus
-        )
+        see_flood(self._limits, device, flood)
         columns, rows = flood.pixels
         binning = settings.full_frame // columns
         side = settings.pixel.value * settings.full_frame

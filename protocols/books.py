@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from acquisition.budget import Area, BeamBelief, Books
+from acquisition.budget import Area, BeamBelief, Books, FloodBelief
 from acquisition.chain import Chain, Entry
 from acquisition.dosemap import Rectangle
 from acquisition.frames import Wander, received
 from acquisition.ledger import Ledger
 from drivers.clock import VirtualClock
+from drivers.column import Column
 from drivers.cryostat import Cryostat
 from drivers.rigfile import Calibrations, Position, RigFile
 from drivers.scan import Scan
@@ -20,7 +21,7 @@ from protocols.heading import Recipe
 from protocols.job import Job, RunError, journal_of
 from protocols.passports import passport_entries
 from protocols.plan import Bounds, Finding, Plan, StepPlan, look_through
-from protocols.rigtext import RigText, cryostat_settings, limits_of, scan_settings
+from protocols.rigtext import RigText, column_settings, cryostat_settings, limits_of, scan_settings
 
 TAIL = 3.0  # probe widths beyond a pixel that still count as touched
 
@@ -51,7 +52,7 @@ def planned(job: Job) -> list[StepPlan]:
 def books_now(job: Job) -> Books:
     """What a run's sample has received so far, from its passport, which is only read."""
     places, entries = places_of(job.recipe, job.rig.model), passport_entries(job)
-    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig))
+    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig), flood_of(job.rig))
     frame = next((str(e["run_id"]) for e in journal_of(job.folder) if e["kind"] == "run"), "")
     books.map = received(entries, frame, _wander(job.rig.model.calibrations), VirtualClock().utc())
     return books
@@ -62,7 +63,8 @@ def open_ledger(
 ) -> Ledger:
     """The ledger of a run, on the sample's passport; frame: the run's own."""
     areas, wander = ledger_areas(job.recipe, places_of(job.recipe, job.rig.model)), _wander(job.rig.model.calibrations)
-    return Ledger(passport, areas, belief_of(job.rig), note, frame=frame, wander=wander, utc=utc)
+    belief, flood = belief_of(job.rig), flood_of(job.rig)
+    return Ledger(passport, areas, belief, note, frame=frame, wander=wander, utc=utc, flood=flood)
 
 
 def places_of(recipe: Recipe, rig: RigFile) -> dict[str, Position]:
@@ -97,10 +99,26 @@ def belief_of(rig: RigText) -> BeamBelief:
     )
 
 
+def flood_of(rig: RigText) -> FloodBelief | None:
+    """What the rig file says of the parallel beam, as the ledger counts with it; None where it says nothing."""
+    column = column_settings(rig)
+    if column is None or (tem := column.tem) is None:
+        return None
+    return FloodBelief(
+        current=tem.current.value,
+        current_bound=tem.current.uncertainty,
+        diameter_bound=tem.diameter.uncertainty,
+        uneven=tem.uneven,
+        shutter=tem.shutter,
+        placement=tem.placement,
+        shift_bound=tem.shift_uncertainty,
+    )
+
+
 def _look(job: Job, entries: Sequence[Entry], light: datetime) -> Preview:
     """Plan on what a passport will tell at first light."""
     places, calibrations = places_of(job.recipe, job.rig.model), job.rig.model.calibrations
-    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig))
+    books = Books(ledger_areas(job.recipe, places), belief_of(job.rig), flood_of(job.rig))
     books.map = received(entries, "", _wander(calibrations), light)
     bounds = Bounds(
         scan=scan_settings(job.rig),
@@ -108,6 +126,8 @@ def _look(job: Job, entries: Sequence[Entry], light: datetime) -> Preview:
         cryostat=cryostat_settings(job.rig),
         stage_limits=limits_of(job.rig, Cryostat),
         ceiling=job.rig.model.sample_ceiling,
+        column=(column := column_settings(job.rig)),
+        column_limits=limits_of(job.rig, Column) if column is not None else None,
     )
     plan = Plan(places, books, bounds)
     return Preview(*look_through(job.recipe.steps or (), plan, calibrations), books)

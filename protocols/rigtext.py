@@ -11,6 +11,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from drivers.column import Column
+from drivers.column_settings import ColumnSettings
 from drivers.cryostat import Cryostat
 from drivers.cryostat_settings import CryostatSettings
 from drivers.kind import Kind
@@ -155,6 +157,12 @@ def network_findings(rig: RigText) -> list[str]:
 def scan_settings(rig: RigText) -> ScanSettings:
     """The settings of the rig's scan box; raises RigFileError when it has none."""
     return rig.settings(_device_with(rig, Scan), ScanSettings)
+
+
+def column_settings(rig: RigText) -> ColumnSettings | None:
+    """The settings of the rig's column; None where it has none."""
+    found = [name for name in rig.model.devices if rig.kind(name).driver is Column]
+    return rig.settings(found[0], ColumnSettings) if found else None
 
 
 def cryostat_settings(rig: RigText) -> CryostatSettings:
