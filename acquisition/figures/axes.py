@@ -33,7 +33,7 @@ def draw_image(axes: Axes, image: NDArray[Any], frame: Frame, found: Mapping[str
     low, high = np.percentile(image, [0.2, 99.8])
     axes.imshow(image, cmap="gray", vmin=low, vmax=max(1.1 * high, low + 1), interpolation="nearest")
     _mark(axes, frame, found)
-    _scale_bar(axes, frame)
+    draw_scale_bar(axes, image.shape, frame.size)
 
 
 def draw_map(axes: Axes, counts: NDArray[np.float64], frame: Frame, element: str) -> None:
@@ -42,7 +42,7 @@ def draw_map(axes: Axes, counts: NDArray[np.float64], frame: Frame, element: str
     drawn = axes.imshow(
         smooth, cmap="inferno", vmin=0.0, vmax=max(float(np.percentile(smooth, 99.8)), 1e-9), interpolation="nearest"
     )
-    _scale_bar(axes, frame)
+    draw_scale_bar(axes, counts.shape, frame.size)
     bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.045, pad=0.02)
     bar.set_label(f"counts a pixel, smoothed over {2.355 * SMOOTH * frame.pitch[0] * 1e9:.0f} nm", fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
@@ -183,11 +183,14 @@ def _peaks(beam_energy: float) -> list[tuple[float, str]]:
     return shared if shared != peaks else [*peaks, (escape, "P escape")]
 
 
-def _scale_bar(axes: Axes, frame: Frame) -> None:
-    """A bar of a round length, at most a third of the field."""
-    columns, rows = frame.pixels
-    length = max((n for n in BARS if n * 1e-9 <= frame.size[0] / 3), default=BARS[0])
-    pixels = length * 1e-9 / frame.pitch[0]
+def draw_scale_bar(axes: Axes, shape: tuple[int, ...], size: tuple[float, float]) -> None:
+    """Draw a bar of a round length, at most a third of the field, into an image, and take the axes away.
+
+    shape: (rows, columns) as drawn.  size: (width, height) of the field, m.
+    """
+    rows, columns = shape
+    length = max((n for n in BARS if n * 1e-9 <= size[0] / 3), default=BARS[0])
+    pixels = length * 1e-9 / size[0] * columns
     left, bottom = 0.05 * columns, 0.94 * rows
     (bar,) = axes.plot([left, left + pixels], [bottom, bottom], color="white", linewidth=3, solid_capstyle="butt")
     text = axes.text(
@@ -197,5 +200,5 @@ def _scale_bar(axes: Axes, frame: Frame) -> None:
         item.set_path_effects([patheffects.withStroke(linewidth=width, foreground="black")])
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_aspect(frame.pitch[1] / frame.pitch[0])
+    axes.set_aspect(size[1] / rows / (size[0] / columns))
     axes.set_axis_off()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from acquisition.datafile import Recorded, open_record
-from acquisition.figures import scans
+from acquisition.figures import lattice, scans
 from acquisition.figures.panel import Found, Panel, save
 
-SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (scans.panels,)
+SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (scans.panels, lattice.panels)
 """What makes pictures of a data file; each gives those that it knows how to draw."""
 
 

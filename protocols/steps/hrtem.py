@@ -32,6 +32,7 @@ MILLISECOND = 1e-3  # s; cameras are exposed for whole ones
 READING = 2.0  # s besides its exposure that a frame takes, for the estimate
 COARSE = 1024  # pixels a side of what is registered
 MOST_COUNTS = (1 << 16) - 1
+FULL = 0.7  # of them, beyond which bright spots of an image would be lost
 IMAGE = "lattice"
 
 
@@ -75,6 +76,12 @@ class Hrtem(Step):
     def flood(self, tem: TemSettings, middle: tuple[float, float]) -> Flood:
         """One frame around a place in scan coordinates, m."""
         side = tem.pixel.value * tem.full_frame
+        counts = self.dose * (side / self.pixels) ** 2 * tem.counts_per_electron
+        if not counts <= FULL * MOST_COUNTS:
+            raise StepError(
+                f"hrtem: pixels of {show(side / self.pixels, 'pm')} would count {counts:.0f} each of {MOST_COUNTS} at "
+                "most. Choose more pixels or a smaller dose."
+            )
         disc = math.pi / 4.0 * tem.diameter.value**2
         seconds = round(self.dose * disc / electrons(tem.current.value, 1.0) / MILLISECOND) * MILLISECOND
         return Flood(
