@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -175,6 +175,21 @@ class CameraFrames:
         stack, place = self._place(row, column, channel, pass_index)
         return np.asarray(stack[place])
 
+    def rows(
+        self, channel: str | None = None, *, pass_index: int = 0
+    ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+        """Scan row by scan row: counts (scan columns, rows, columns), and which frames came (scan columns,).
+
+        As `frame` has them; never more than one scan row is in memory. What did not come is NODATA.
+        """
+        name = next(iter(self._stacks)) if channel is None else channel
+        if name not in self._stacks or not 0 <= pass_index < (*self._scan[:-2], 1)[0]:
+            raise self._no_such(name, f"pass {pass_index}")
+        stack, came = self._stacks[name], self.received
+        for row in range(self._scan[-2]):
+            place = (pass_index, row)[3 - len(self._scan) :]
+            yield np.asarray(stack[place]), came[place]
+
     def packed(self, row: int, column: int, channel: str | None = None, *, pass_index: int = 0) -> Packed:
         """The same as it came from the camera; raises DataFileError for a frame that did not come."""
         stack, place = self._place(row, column, channel, pass_index)
@@ -188,12 +203,15 @@ class CameraFrames:
         place = (pass_index, row, column)[3 - len(self._scan) :]
         inside = all(0 <= index < size for index, size in zip(place, self._scan, strict=True))
         if channel not in self._stacks or not inside or not self.received[place]:
-            raise DataFileError(
-                f"holds no frame of {channel} at row {row}, column {column} of pass {pass_index}",
-                where=self._path,
-                way_out=f"`received` tells which frames came; channels are {', '.join(self._stacks)}.",
-            )
+            raise self._no_such(channel, f"row {row}, column {column} of pass {pass_index}")
         return self._stacks[channel], place
+
+    def _no_such(self, channel: str, where: str) -> DataFileError:
+        return DataFileError(
+            f"holds no frame of {channel} at {where}",
+            where=self._path,
+            way_out=f"`received` tells which frames came; channels are {', '.join(self._stacks)}.",
+        )
 
 
 def spoiled(stack: h5py.Dataset) -> tuple[int, int]:
