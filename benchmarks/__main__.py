@@ -6,7 +6,7 @@ import argparse
 import sys
 
 # the whole run first: on Linux a child's peak memory is never below what its parent had when it began
-NAMES = ("whole_run", "queries", "engine", "events", "dark_field", "camera")
+NAMES = ("whole_run", "queries", "engine", "events", "eds_map", "dark_field", "camera")
 
 
 def main() -> None:
@@ -40,6 +40,10 @@ def _run(name: str, bluesky: str) -> None:
             from benchmarks import events
 
             events.main()
+        case "eds_map":
+            from benchmarks import eds_map
+
+            eds_map.main()
         case "dark_field":
             from benchmarks import dark_field
 

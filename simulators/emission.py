@@ -82,7 +82,7 @@ class Family:
 
 
 class Emission:
-    """Photons counted per electron at the places of a lamella: a column a family of lines, the last the continuum.
+    """Photons counted per electron at the places of a lamella: a row a family of lines, the last the continuum.
 
     Lines: columns of atoms x emission cross-section x solid angle / 4 pi x efficiency x absorption on the way out
     through the slab as it is there (physics/xrays.py, physics/xray_detector.py). The continuum is given without that
@@ -120,25 +120,24 @@ class Emission:
         self._ice_gives = water.number_densities["O"] * float(self.families[self._oxygen].counts.sum())
         self._carbon_gives = material("C").number_densities["C"] * float(self.families[self._carbon].counts.sum())
         self._known = np.zeros(len(self._areal) // _BLOCK + 1, dtype=bool)
-        self._table = np.empty((len(self._areal), len(self.families) + 3), dtype=np.float32)
+        self._table = np.empty((len(self.families) + 3, len(self._areal)), dtype=np.float32)
 
-    def of(self, run: Exposed) -> Array:
-        """Photons per electron from each pixel of a run, (pixels, families + 1), ice and what was lost and grown in."""
-        table = self._at(run.places)
-        found, through = table[:, :-2], table[:, -2:]
-        for column, family in enumerate(self.families):
+    def of(self, run: Exposed) -> list[Array]:
+        """Photons per electron from each pixel of a run, (families + 1, pixels), ice and what was lost and grown in."""
+        *found, through_oxygen, through_carbon = self._at(run.places)
+        for each, family in zip(found, self.families, strict=False):
             if family.element in run.left:
-                found[:, column] *= run.left[family.element]
-        found *= np.exp(-self._ice_takes * run.ice)
-        found[:, self._oxygen] += through[:, 0] * self._inside[run.places] * (run.ice * self._ice_gives)
-        if run.carbon is not None:
-            found[:, self._carbon] += through[:, 1] * run.carbon * self._carbon_gives
+                each *= run.left[family.element]
+        for each, attenuation in zip(found, self._ice_takes, strict=True):
+            each *= np.exp(-attenuation * run.ice)
+        found[self._oxygen] += through_oxygen * self._inside[run.places] * (run.ice * self._ice_gives)
+        found[self._carbon] += through_carbon * run.carbon * self._carbon_gives
         return found
 
     def _at(self, places: NDArray[np.intp]) -> Array:
         """What the table has at places; where nobody has looked yet, it is worked out.
 
-        A column a family, the continuum, and what of the lines of oxygen and of carbon leaves from the faces.
+        A row a family, the continuum, and what of the lines of oxygen and of carbon leaves from the faces.
         """
         asked = np.bincount(places // _BLOCK, minlength=len(self._known)) > 0
         for block in np.flatnonzero(asked & ~self._known).tolist():
@@ -146,12 +145,12 @@ class Emission:
             areal = self._areal[rows].astype(np.float64)
             depth = areal @ self._line_absorbed * self._way_out
             counted = areal[:, self._of_line] * self._counts * absorption_factor(depth)
-            self._table[rows, :-3] = np.add.reduceat(counted, self._first, axis=1)
-            self._table[rows, -3] = areal @ self._braking
+            self._table[:-3, rows] = np.add.reduceat(counted, self._first, axis=1).T
+            self._table[-3, rows] = areal @ self._braking
             faces = depth[:, self._first[[self._oxygen, self._carbon]]]
-            self._table[rows, -2:] = (1.0 + np.exp(-faces)) / 2.0  # of one through the slab, of the other freely
+            self._table[-2:, rows] = (1.0 + np.exp(-faces.T)) / 2.0  # of one through the slab, of the other freely
             self._known[block] = True
-        return self._table[places].astype(np.float64)
+        return np.take(self._table, places, axis=1).astype(np.float64)
 
     def leaving(self, places: NDArray[np.intp], energy: NDArray[np.intp]) -> Array:
         """Share of photons of the continuum that the slab lets out, (n,); energy: which of CONTINUUM."""
