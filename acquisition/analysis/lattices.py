@@ -25,9 +25,10 @@ TILT = 0.10e9  # 1/m: how far off the Ewald sphere spots of small crystals still
 _FAINT = 1.3  # V: of this strength every second reflection at 1/3 A shows in a film of some ten nanometres
 _AT = 3.3e9  # 1/m
 _UNSEEN = 0.06  # a reflection that shows less often than this is left out
-_PLANE = math.radians(8.0)  # spots nearer to one line than this say nothing about the lattice but their spacings
+_PLANE = math.radians(8.0)  # pairs of reflections at smaller angles than this are left out, but for
+_LINE = 1e-3  # rad: those on one line, orders of one another
 
-_REACH = 0.02  # relative, of lengths
+_REACH = 0.035  # relative, of lengths
 _REACH_ANGLE = 0.045  # rad
 
 
@@ -104,7 +105,8 @@ def _pairs(g: Array, length: Array, shows: Array) -> tuple[NDArray[np.intp], Arr
     first, second = (part.ravel() for part in np.indices((len(g), len(g))))
     cosine = np.clip((g @ g.T).ravel() / (length[first] * length[second]), -1, 1)
     angle = np.arccos(cosine)
-    kept = (angle > _PLANE) & (angle < math.pi - _PLANE)
+    apart = np.minimum(angle, math.pi - angle)
+    kept = (apart > _PLANE) | ((apart < _LINE) & (np.abs(length[first] / length[second] - 1) > _REACH))
     first, second, angle = first[kept], second[kept], angle[kept]
     key = np.stack([length[first], length[second], angle], axis=1)
     # of pairs that look alike the one whose spots show best stands for all

@@ -103,7 +103,7 @@ class Candidates:
         area = math.pi / 2 * (SHORTEST**-2 - LONGEST**-2)
         density = false_density(spots.ratio, spots.side) / of_crystals + _STRANGE / area
         for one in self.lattices:
-            density = density + self.expected[one.phase] * one.ring(spots.length, spots.error)
+            density = density + self.expected[one.phase] * one.ring(spots.length, spots.along)
         return np.asarray(density)
 
     def _judge(self, best: Crystal, free: Sequence[Crystal], sure: float) -> Verdict:
@@ -123,9 +123,9 @@ class Candidates:
 class _Fitting:
     """Fits one lattice to the spots of one patch: turns it so that two spots fit, and looks what else does.
 
-    For n spots with positions k_i +- sigma_i, of reflections that show with probability p_i on the Ewald sphere and
-    with exp(-s^2/2 TILT^2) off it, the evidence is the integral over all orientations of the product of their
-    likelihoods, over the density of unrelated spots: Gaussian in the turn about the beam and in both tilts.
+    For n spots with positions k_i, of reflections that show with probability p_i on the Ewald sphere and
+    exp(-s^2/2 TILT^2) off it, the evidence is the integral over all orientations of the product of their likelihoods,
+    over the density of unrelated spots: Gaussian in the turn about the beam and in both tilts.
     """
 
     def __init__(self, one: Lattice, spots: Spots, chance: Array, expected: float) -> None:
@@ -168,14 +168,14 @@ class _Fitting:
         """Numbers of two spots and of the two reflections that they may be, and how many such pairs there are."""
         spots, one = self._spots, self._one
         first, second = np.triu_indices(len(spots), 1)
-        length, error = spots.length, spots.error / spots.length
+        length, along, across = spots.length, spots.along / spots.length, spots.across / spots.length
         lengths = np.stack([length[first], length[second]], axis=1)
         cosine = np.einsum("ij,ij->i", spots.k[first], spots.k[second]) / (lengths[:, 0] * lengths[:, 1])
         angles = np.arccos(np.clip(cosine, -1, 1))
         asked, found = pairs_near(one, lengths, angles)
         first, second = first[asked], second[asked]
-        off = np.log(lengths[asked] / one.key[found, :2]) / np.stack([error[first], error[second]], axis=1)
-        turned = (angles[asked] - one.key[found, 2]) / np.hypot(error[first], error[second])
+        off = np.log(lengths[asked] / one.key[found, :2]) / np.stack([along[first], along[second]], axis=1)
+        turned = (angles[asked] - one.key[found, 2]) / np.hypot(across[first], across[second])
         misfit = (off**2).sum(axis=1) + turned**2
         kept = np.flatnonzero(misfit < _FAR)
         if not kept.size:
@@ -193,12 +193,14 @@ class _Fitting:
         one, other = k[first], k[second]
         sense = np.sign(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0])
         x = g[a] / np.linalg.norm(g[a], axis=1)[:, None]
-        z = np.cross(g[a], g[b]) * sense[:, None]
+        z = np.cross(g[a], g[b]) * np.where(sense < 0, -1.0, 1.0)[:, None]
+        on_line = np.linalg.norm(z, axis=1) < 1e-2 * np.linalg.norm(g[a], axis=1) * np.linalg.norm(g[b], axis=1)
+        z[on_line] = np.cross(x[on_line], np.eye(3)[np.abs(x[on_line]).argmin(axis=1)])  # any that is across
         z /= np.linalg.norm(z, axis=1)[:, None]
         y = np.cross(z, x)
         of_b = np.arctan2(np.einsum("ij,ij->i", g[b], y), np.einsum("ij,ij->i", g[b], x))
         of_one, of_other = np.arctan2(one[:, 1], one[:, 0]), np.arctan2(other[:, 1], other[:, 0]) - of_b
-        weight = (self._spots.length / self._spots.error) ** 2
+        weight = (self._spots.length / self._spots.across) ** 2
         between = np.angle(np.exp(1j * (of_other - of_one)))
         turn = of_one + between * weight[second] / (weight[first] + weight[second])
         cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
@@ -211,11 +213,12 @@ class _Fitting:
         spots, one = self._spots, self._one
         tilt = (turned[:, :, 2] / TILT) ** 2 / 3 - 2 * np.log(one.shows)[None, :]  # the two spots may still tilt it
         owned = pair.copy()
-        for spot, (k, error) in enumerate(zip(spots.k, spots.error, strict=True)):
-            near = ((turned[:, :, :2] - k) ** 2).sum(axis=2) / error**2
+        for spot, (k, along, across) in enumerate(zip(spots.k, spots.along, spots.across, strict=True)):
+            off, way = turned[:, :, :2] - k, k / np.hypot(*k)
+            near = ((off @ way) / along) ** 2 + ((off[:, :, 0] * way[1] - off[:, :, 1] * way[0]) / across) ** 2
             cost = np.where(near < _NEAR, near + tilt, np.inf)
             which = cost.argmin(axis=1)
-            gain = -cost.min(axis=1) / 2 - math.log(2 * math.pi * error**2) - self._chance[spot]
+            gain = -cost.min(axis=1) / 2 - math.log(2 * math.pi * along * across) - self._chance[spot]
             owned[:, spot] = np.where(pair[:, spot] >= 0, pair[:, spot], np.where(gain > 0, which, -1))
         return owned
 
@@ -225,15 +228,16 @@ class _Fitting:
         has = owned >= 0
         of = np.where(has, owned, 0)
         at = np.take_along_axis(turned, of[:, :, None], axis=1)  # (seeds, spots, 3)
-        variance = spots.error**2
-        each = np.log(one.shows)[of] - (np.log(2 * math.pi * variance) + self._chance)[None, :]
+        each = np.log(one.shows)[of] - (np.log(2 * math.pi * spots.along * spots.across) + self._chance)[None, :]
         total: Array = self._prior + np.where(has, each, 0.0).sum(axis=1)
         # turned about the beam
-        off = spots.k[None] - at[:, :, :2]
-        stiff = np.where(has, (spots.length**2 / variance)[None], 0.0).sum(axis=1)
-        across = (spots.k[None, :, 0] * off[:, :, 1] - spots.k[None, :, 1] * off[:, :, 0]) / variance[None]
-        squares = np.where(has, (off**2).sum(axis=2) / variance[None], 0.0).sum(axis=1)
-        squares = squares - np.where(has, across, 0.0).sum(axis=1) ** 2 / stiff
+        off, way = spots.k[None] - at[:, :, :2], (spots.k / spots.length[:, None])[None]
+        along = (off * way).sum(axis=2) / spots.along
+        across = (way[:, :, 0] * off[:, :, 1] - way[:, :, 1] * off[:, :, 0]) / spots.across
+        lever = spots.length / spots.across
+        stiff = np.where(has, lever**2, 0.0).sum(axis=1)
+        squares = np.where(has, along**2 + across**2, 0.0).sum(axis=1)
+        squares = squares - np.where(has, across * lever, 0.0).sum(axis=1) ** 2 / stiff
         total += 0.5 * np.log(2 * math.pi / stiff) - squares / 2
         tilts, excited, free = self._tilts(at, has)
         total += tilts + self._places(has) + self._missing(turned, excited, free)
@@ -244,12 +248,12 @@ class _Fitting:
         lever = np.stack([at[:, :, 1], -at[:, :, 0]], axis=2) / TILT
         lever = np.where(has[:, :, None], lever, 0.0)
         height = np.where(has, at[:, :, 2] / TILT, 0.0)
-        matrix = np.einsum("sia,sib->sab", lever, lever)
+        # about one axis of spots on a line it may be turned as it likes
+        matrix = np.einsum("sia,sib->sab", lever, lever) + np.eye(2) / (2 * math.pi)
         free = np.linalg.inv(matrix)
         best = -np.einsum("sab,sib,si->sa", free, lever, height)
-        rest = height + np.einsum("sia,sa->si", lever, best)
-        whole: Array = math.log(2 * math.pi) - 0.5 * np.log(np.linalg.det(matrix))
-        whole -= 0.5 * (rest**2).sum(axis=1)
+        rest = (height**2).sum(axis=1) - np.einsum("sa,sab,sb->s", best, matrix, best)
+        whole: Array = math.log(2 * math.pi) - 0.5 * np.log(np.linalg.det(matrix)) - rest / 2
         return whole, best, free
 
     def _places(self, has: NDArray[np.bool_]) -> Array:
