@@ -70,12 +70,6 @@ def input_rate(observed: ArrayLike, dead_time: float) -> NDArray[np.float64]:
     return rate
 
 
-def pile_up_rate(input_rate: ArrayLike, resolving_time: float) -> NDArray[np.float64]:
-    """Return the rate (1/s) of pulses that are two photons in one, closer than the pulse-pair resolving time (s)."""
-    arriving = np.asarray(input_rate, dtype=np.float64)
-    return arriving**2 * resolving_time / 2
-
-
 def _depth(layer: Mapping[str, Any], energy: ArrayLike) -> NDArray[np.float64]:
     areal_mass = parse(layer["density"], "density") * parse(layer["thickness"], "length")
     return mass_attenuation(mass_fractions(layer["material"]), energy) * areal_mass

@@ -73,8 +73,3 @@ def test_a_rate_beyond_the_largest_possible_is_refused() -> None:
     for counted in (8e4, math.nan):
         with pytest.raises(ValueError, match="no input rate"):
             detector.input_rate(counted, 5e-6)
-
-
-def test_pile_up_goes_as_the_square_of_the_rate() -> None:
-    assert float(detector.pile_up_rate(1e4, 1e-7)) == pytest.approx(5.0)
-    assert float(detector.pile_up_rate(2e4, 1e-7)) == pytest.approx(20.0)

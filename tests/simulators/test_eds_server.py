@@ -67,6 +67,16 @@ def test_photons_within_the_fast_width_are_one_pulse_of_their_sum() -> None:
     assert len(pulses.fast) == 3
 
 
+@pytest.mark.parametrize("rate", [1e4, 1e5])
+def test_sum_peaks_grow_as_the_rate_times_the_resolving_time(rate: float) -> None:
+    """Of a Poisson source 1 - exp(-rate x time) of the pulses have a second photon in them: Knoll, section 17.VII."""
+    times = poisson(rate, 0.0, 2e6 / rate, 5)
+    pulses = PulseProcessor().process(times, np.full(len(times), 500.0), 1e9, SHAPING)
+    summed = np.count_nonzero(pulses.channels >= 200)
+    expected = len(pulses.channels) * -math.expm1(-rate * SHAPING.fast)
+    assert summed == pytest.approx(expected, abs=5.0 * math.sqrt(expected))
+
+
 def test_small_pulses_are_not_recorded_and_light_ones_are_not_counted_fast() -> None:
     pulses = PulseProcessor().process(np.array([1.0, 2.0, 3.0]), np.array([99.0, 120.0, 500.0]), 4.0, SHAPING)
     assert pulses.channels.tolist() == [24, 100] and len(pulses.fast) == 1
