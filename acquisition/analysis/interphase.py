@@ -3,47 +3,71 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from acquisition.analysis.profile import Profile
-from acquisition.analysis.ramps import TAILS, Baseline, NoStep, Ramp, blurred_ramp, fit_ramp, resample
+from acquisition.analysis.ramps import TAILS, Baseline, NoStep, Ramp, View, fit_ramp, resample
 from physics import xray_detector, xrays
 from physics.materials import Material, atom_mass
 
 _METAL = "P"  # where the phosphorus is, the lithium is no metal
-_SHELLED = "O"  # held by ice on everything and by the shell of lithium metal
-_SHELL = 0.1  # of the oxygen of the bright side: 5 nm of Li2O on each face of 100 nm of lithium
-
+_EVERYWHERE = "O"  # held by ice on everything and by the shell of lithium metal
 _ALIKE = 1.5  # standard deviations of a difference
+_VIEWS = 8  # guesses at what a map cannot tell, each for its share of the resamples
+_TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
 
 
 @dataclass(frozen=True)
 class Films:
     """The two films that meet, in a lamella of a thickness (m), seen by the EDS detector at a take-off angle (rad).
 
-    edge_on_within: rad, how far the interface may lean out of the beam; 5 degrees make an abrupt contact in 100 nm a
-    ramp of 8.7 nm, and a map alone cannot tell the two apart.
+    thickness: where the interface stands; uncertainty: relative standard uncertainty of it.  slope: by what share of
+    that it grows in a metre towards the bright side, with its standard uncertainty.
     """
 
     dark: Material
     bright: Material
     thickness: float
     take_off: float
-    edge_on_within: float
-
-    @property
-    def smear(self) -> float:
-        """Extent that an abrupt contact could show, m."""
-        return self.thickness * math.tan(self.edge_on_within)
+    uncertainty: float = 0.0
+    slope: float = 0.0
+    slope_uncertainty: float = 0.0
 
     @property
     def path(self) -> float:
-        """Of X-rays from the far face to the detector side, m."""
+        """Of X-rays from the far face to the detector side, m, at the interface."""
         return self.thickness / math.sin(self.take_off)
+
+    def relative(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Thickness at some distances from the interface (m), of that at the interface; never below a tenth."""
+        return np.maximum(1.0 + self.slope * position, 0.1)
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What a map cannot tell of itself, and how much of it there may be.
+
+    probe_fwhm: m, in the sample, with its relative bound.  lean: rad, bound of how far the interface leans out of the
+    beam; 5 degrees make an abrupt contact in 100 nm a ramp of 8.7 nm.  roughness: m rms, bound.  scale: relative bound
+    of the scan field's size.  Within its bounds everything is alike likely.
+    """
+
+    probe_fwhm: float
+    probe_uncertainty: float
+    lean: float
+    roughness: float
+    scale: float
+
+    def blurs(self, thickness: float, rng: np.random.Generator, times: int) -> NDArray[np.float64]:
+        """Standard deviations (times,), m, of what a contact may be blurred with in a lamella of a thickness, m."""
+        probe = self.probe_fwhm * _TO_SIGMA * (1 + self.probe_uncertainty * (2 * _strata(rng, times) - 1))
+        leaning = thickness * np.tan(self.lean * _strata(rng, times)) / math.sqrt(12)
+        return np.sqrt(probe**2 + leaning**2 + (self.roughness * _strata(rng, times)) ** 2)
 
 
 @dataclass(frozen=True)
@@ -56,41 +80,46 @@ class Width:
 
 
 def measure_ramps(
-    profile: Profile,
-    probe_fwhm: float,
-    rng: np.random.Generator,
-    films: Films | None = None,
-    scale_uncertainty: float = 0.0,
+    profile: Profile, doubts: Doubts, rng: np.random.Generator, films: Films | None = None
 ) -> dict[str, Ramp]:
     """Fit the ramp of each element of a profile that rises across the interface; the others are left out.
 
-    probe_fwhm: m, of the probe in the sample.  Oxygen has two free baselines: ice, everywhere, and the shell of the
-    lithium, where there is no phosphorus.  films: when the lamella's thickness is known, the ramps are fitted again
-    with the X-rays that each place absorbs, reckoned from the first ramps (nitrogen and oxygen lose up to a fifth in
-    100 nm). scale_uncertainty: relative bound on the size of the scan field, the same for all lengths; it widens every
-    interval.
+    Oxygen has a free baseline: ice, everywhere, and what the shell of the lithium holds.  films: when the lamella's
+    thickness is known, the ramps are fitted again with the thickness of each place and with the X-rays that it absorbs,
+    reckoned from the first ramps (nitrogen and oxygen lose up to a fifth in 100 nm).  doubts, and how well the
+    thickness is known, are in every interval: each resample is seen by one guess at them.
     """
     resamples = resample(profile, rng)
-    ramps: dict[str, Ramp] = {}
-    for attempt in range(1 if films is None else 2):
-        known, ramps = ramps, {}
-        for element in sorted(profile.elements, key=lambda e: e != _METAL):
-            leaves = relative_transmission(element, profile.position, known, films) if films and attempt else None
-            baselines = _oxygen(profile, ramps.get(_METAL), leaves) if element == _SHELLED else ()
-            try:
-                ramps[element] = fit_ramp(
-                    profile,
-                    element,
-                    probe_fwhm,
-                    resamples,
-                    baselines=baselines,
-                    transmission=leaves,
-                    smear=films.smear if films else 0.0,
-                )
-            except NoStep:
-                continue
-    scales = 1 + scale_uncertainty * rng.uniform(-1, 1, len(resamples))
-    return {element: _rescaled(ramps[element], scales) for element in profile.elements if element in ramps}
+    blurs = doubts.blurs(films.thickness if films else 0.0, rng, _VIEWS)
+    blurs = np.concatenate([[math.sqrt(float(np.mean(blurs**2)))], blurs])
+    guesses: list[Films | None] = [films, *(_guesses(films, rng) if films else [None] * _VIEWS)]
+    first = _fitted(profile, resamples[:2], blurs[:1], [None], {}) if films else {}
+    ramps = _fitted(profile, resamples, blurs, guesses, first)
+    scales = 1 + doubts.scale * rng.uniform(-1, 1, len(resamples))
+    return {element: _rescaled(ramp, scales) for element, ramp in ramps.items()}
+
+
+def _fitted(
+    profile: Profile,
+    resamples: NDArray[np.float64],
+    blurs: NDArray[np.float64],
+    guesses: Sequence[Films | None],
+    known: Mapping[str, Ramp],
+) -> dict[str, Ramp]:
+    """The ramps as each blur and guess at the films sees them; known: a first look at them."""
+    even, ramps = np.ones(profile.position.size), {}
+    for element in profile.elements:
+        views = [
+            View(float(blur), relative_yield(element, profile.position, known, guess) if guess else even)
+            for blur, guess in zip(blurs, guesses, strict=True)
+        ]
+        try:
+            ramps[element] = fit_ramp(
+                profile, element, views, resamples, baselines=(Baseline(even),) if element == _EVERYWHERE else ()
+            )
+        except NoStep:
+            continue
+    return ramps
 
 
 def film_thickness(ramp: Ramp, film: Material, *, electrons: float, beam_energy: float, solid_angle: float) -> float:
@@ -109,13 +138,14 @@ def film_thickness(ramp: Ramp, film: Material, *, electrons: float, beam_energy:
     return atoms / film.number_densities[ramp.element]
 
 
-def relative_transmission(
+def relative_yield(
     element: str, position: NDArray[np.float64], ramps: Mapping[str, Ramp], films: Films
 ) -> NDArray[np.float64]:
-    """Return how much of an element's K X-rays leave the lamella at each position, relative to the bright film.
+    """Return what an atom of an element in a m^3 sends out of the lamella at each place, as K X-rays.
 
-    position: (bins,), m.  An element without a ramp of its own follows that of phosphorus, as does the dark film's
-    disappearance. Absorption: physics.xrays.
+    position: (bins,), m.  Relative to the bright film as thick as at the interface: thickness of the place, times the
+    share that it does not absorb. An element without a ramp of its own follows that of phosphorus, as does the dark
+    film's disappearance. Absorption: physics.xrays.
     """
     energy = next(line.energy for line in xrays.lines(element, 200e3) if line.name.startswith("K"))
     shares = {e: np.clip((position - r.start) / max(r.extent, 1e-12), 0, 1) for e, r in ramps.items()}
@@ -124,15 +154,17 @@ def relative_transmission(
     for e in sorted({*films.bright.number_densities, *films.dark.number_densities}):
         of_bright = films.bright.number_densities.get(e, 0.0) * shares.get(e, bright)
         atoms[e] = of_bright + films.dark.number_densities.get(e, 0.0) * (1 - bright)
+    relative = films.relative(position)
 
-    def leaving(densities: Mapping[str, NDArray[np.float64] | float]) -> NDArray[np.float64]:
+    def leaving(densities: Mapping[str, NDArray[np.float64] | float], way: NDArray[np.float64]) -> NDArray[np.float64]:
         chi = sum(
-            np.asarray(n) * atom_mass(e) * float(xrays.mass_attenuation({e: 1.0}, energy)) * films.path
+            np.asarray(n) * atom_mass(e) * float(xrays.mass_attenuation({e: 1.0}, energy)) * way
             for e, n in densities.items()
         )
         return xrays.absorption_factor(chi)
 
-    return leaving(atoms) / leaving(films.bright.number_densities)
+    whole = leaving(films.bright.number_densities, np.array(films.path))
+    return relative * leaving(atoms, films.path * relative) / whole
 
 
 def interphase_width(ramps: Mapping[str, Ramp]) -> Width:
@@ -179,20 +211,19 @@ def _rescaled(ramp: Ramp, scales: NDArray[np.float64]) -> Ramp:
     return replace(ramp, resamples=drawn, ci95=(float(low), float(high)))
 
 
-def _oxygen(profile: Profile, metal: Ramp | None, leaves: NDArray[np.float64] | None) -> tuple[Baseline, ...]:
-    everywhere = np.ones(profile.position.size)
-    ice = Baseline(everywhere)
-    if metal is None:
-        return (ice,)
-    counts, visits = profile.counts[profile.elements.index(_SHELLED)].sum(axis=0), profile.visits.sum(axis=0)
-    far = profile.position > metal.end
-    bright = float(counts[far].sum() / visits[far].sum()) if far.any() else 0.0
-    if not bright > 0:
-        return (ice,)
-    lithium = (
-        1
-        - blurred_ramp(
-            profile.position, np.array([(metal.start + metal.end) / 2]), np.array([metal.extent]), profile.bin_width
-        )[0]
-    )
-    return ice, Baseline(lithium if leaves is None else lithium * leaves, expected=_SHELL * bright)
+def _guesses(films: Films, rng: np.random.Generator) -> list[Films | None]:
+    """The films as thick and as wedge-shaped as they may be, the normal distribution of each cut in equal shares."""
+    thicker, steeper = (special.ndtri(_strata(rng, _VIEWS)) for _ in range(2))
+    return [
+        replace(
+            films,
+            thickness=films.thickness * max(1 + films.uncertainty * more, 0.2),
+            slope=films.slope + films.slope_uncertainty * tilt,
+        )
+        for more, tilt in zip(thicker.tolist(), steeper.tolist(), strict=True)
+    ]
+
+
+def _strata(rng: np.random.Generator, times: int) -> NDArray[np.float64]:
+    """The middles of as many equal shares of 0 to 1, in any order."""
+    return (rng.permutation(times) + 0.5) / times

@@ -16,7 +16,7 @@ _TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
 _RESAMPLES = 400
 _SMOOTH = 8e-9  # m: the variance of a bin is taken from its neighbourhood, or bins low by chance would weigh most
 _FOUND = 25.0  # gain in chi2 of a step over none: five standard deviations, for it is looked for everywhere
-_RESOLVED = 3.84  # gain in chi2 of a ramp over an abrupt contact: 95 % of chi2 with one degree of freedom
+_RESOLVED = 6.63  # gain in chi2 of a ramp over an abrupt contact: 99 % of chi2 with one degree of freedom
 _ZOOMS = 3
 TAILS = (0.02, 0.98)  # of resamples, for 95 %: a spread learnt from 32 strips is Student's, not Gauss's
 
@@ -92,72 +92,93 @@ def blurred_ramp(
     return (risen(offset + wide / 2) - risen(offset - wide / 2)) / wide
 
 
+@dataclass(frozen=True)
+class View:
+    """One guess at how the instrument shows a ramp.
+
+    blur: standard deviation (m) of what it is blurred with; probe, lean and roughness of the contact.  transmission:
+    (bins,), what of the element's X-rays leaves each place, of those of the bright side: absorption and thickness.
+    """
+
+    blur: float
+    transmission: NDArray[np.float64]
+
+
 def fit_ramp(
     profile: Profile,
     element: str,
-    probe_fwhm: float,
+    views: Sequence[View],
     resamples: NDArray[np.float64],
     *,
     baselines: Sequence[Baseline] = (),
-    transmission: NDArray[np.float64] | None = None,
-    smear: float = 0.0,
 ) -> Ramp:
     """Fit the ramp of an element and, by resampling strips along the interface, its 95 % interval.
 
-    probe_fwhm: m, of the probe in the sample.  resamples: from `resample`.  transmission: (bins,), the share of the
-    element's X-rays that leave the sample, relative to the bright side; None for no correction.  smear: m, the extent
-    that an abrupt contact could show because it leans in the sample or is rough.  Least squares with the Poisson
+    views: how the ramp may be seen; the first is the likeliest, the others, all alike likely, are what the interval
+    has to hold: each serves its share of the resamples.  resamples: from `resample`.  Least squares with the Poisson
     variance of the neighbourhood.  Raises NoStep when the element does not rise.
     """
     row = profile.elements.index(element)
-    visits = profile.visits.sum(axis=0)
-    sigma = math.hypot(probe_fwhm * _TO_SIGMA, profile.bin_width / math.sqrt(12))
-    smooth = _SMOOTH / profile.bin_width
-    noise = ndimage.gaussian_filter1d(profile.variance[row].sum(axis=0), smooth, mode="nearest")
-    noise /= ndimage.gaussian_filter1d(visits, smooth, mode="nearest")
-    noise = np.maximum(noise, 1e-3 * noise.max())
-    fitted = _Search(
-        position=profile.position,
-        sigma=sigma,
-        transmission=np.ones(visits.size) if transmission is None else transmission,
-        noise=noise,
-        shapes=np.array([b.shape for b in baselines]).reshape(-1, visits.size),
-        prior=np.array([b.expected**-2.0 for b in baselines]),
-    )
-    counts = profile.counts[row].sum(axis=0)
+    counts, visits = profile.counts[row].sum(axis=0), profile.visits.sum(axis=0)
+    searches = [_search(profile, row, view, baselines) for view in views]
+    likeliest, *others = searches
     first, last = float(profile.position[0]), float(profile.position[-1])
     span = last - first
     step = span / 40
     middles, extents = np.arange(first, last + step, step), np.arange(0.0, span, step)
     # baselines of a known size wait: on a coarse grid one may look like the ramp and lie closer to it
-    free = fitted.prior == 0
-    coarse = replace(fitted, shapes=fitted.shapes[free], prior=fitted.prior[free])
+    free = likeliest.prior == 0
+    coarse = replace(likeliest, shapes=likeliest.shapes[free], prior=likeliest.prior[free])
     best, gain, spread = coarse.best(middles, extents, counts[None], visits[None])
     if not gain[0] > _FOUND:
         raise NoStep(f"{element} does not rise across the interface (chi2 gains {gain[0]:.1f}, {_FOUND:g} needed)")
     reach = np.maximum(6 * spread, 2 * step)
     for _ in range(_ZOOMS):  # finer grids around the best, until they are just wide enough for every resample
-        middles = best[0, 0] + np.linspace(-1, 1, 25) * reach[0]
-        extents = np.linspace(max(best[0, 1] - reach[1], 0.0), best[0, 1] + reach[1], 31)
-        best, gain, spread = fitted.best(middles, extents, counts[None], visits[None])
+        middles = best[0, 0] + np.linspace(-1, 1, 17) * reach[0]
+        extents = np.linspace(max(best[0, 1] - reach[1], 0.0), best[0, 1] + reach[1], 21)
+        best, gain, spread = likeliest.best(middles, extents, counts[None], visits[None])
         reach = np.maximum(7 * spread, reach / 5)
-    drawn = resamples @ profile.counts[row], resamples @ profile.visits
-    several, _, _ = fitted.best(middles, extents, *drawn)
-    _, abrupt, _ = fitted.best(middles, np.array([smear]), counts[None], visits[None])
-
-    resolved = bool(gain[0] - abrupt[0] > _RESOLVED) and bool(best[0, 1] > smear)
+    # what the least and the most blurred view make of it lies within the grid, too
+    blurs = 12 * (likeliest.sigma**2 - np.array([search.sigma for search in searches]) ** 2)
+    seen = np.sqrt(np.maximum(best[0, 1] ** 2 + blurs, 0.0))
+    extents = np.linspace(max(seen.min() - reach[1], 0.0), seen.max() + reach[1], 29)
+    several = np.empty((len(resamples), 2))
+    tops, abrupt = [], []
+    for number, search in enumerate(others or searches):
+        mine = slice(number, None, len(others or searches))
+        taken = np.vstack([np.ones(len(profile.visits)), resamples[mine]])  # first all strips, once each
+        found, gains, _ = search.best(middles, extents, taken @ profile.counts[row], taken @ profile.visits)
+        several[mine] = found[1:]
+        tops.append(gains[0])
+        abrupt.append(search.best(middles, np.zeros(1), counts[None], visits[None])[1][0])
     low, high = np.quantile(several[:, 1], TAILS)
+    resolved = bool(low > 0 and max(tops) - max(abrupt) > _RESOLVED)
     ends = several[:, :1] + several[:, 1:] * np.array([[-0.5, 0.5]])
     return Ramp(
         element=element,
         start=float(best[0, 0] - best[0, 1] / 2),
         end=float(best[0, 0] + best[0, 1] / 2),
         ci95=(float(low), float(high)),
-        level=fitted.level(best[0], counts, visits),
+        level=likeliest.level(best[0], counts, visits),
         counts=float(counts.sum()),
         resolved=resolved,
-        upper_bound=None if resolved else max(smear, float(np.quantile(several[:, 1], 0.95))),
+        upper_bound=None if resolved else float(np.quantile(several[:, 1], 0.95)),
         resamples=ends,
+    )
+
+
+def _search(profile: Profile, row: int, view: View, baselines: Sequence[Baseline]) -> _Search:
+    visits = profile.visits.sum(axis=0)
+    smooth = _SMOOTH / profile.bin_width
+    noise = ndimage.gaussian_filter1d(profile.variance[row].sum(axis=0), smooth, mode="nearest")
+    noise /= ndimage.gaussian_filter1d(visits, smooth, mode="nearest")
+    return _Search(
+        position=profile.position,
+        sigma=math.hypot(view.blur, profile.bin_width / math.sqrt(12)),
+        transmission=view.transmission,
+        noise=np.maximum(noise, 1e-3 * noise.max()),
+        shapes=np.array([b.shape for b in baselines]).reshape(-1, visits.size),
+        prior=np.array([b.expected**-2.0 for b in baselines]),
     )
 
 

@@ -11,13 +11,15 @@ from pydantic import Field, model_validator
 
 from acquisition.analysis.eds_map import EdsMap, Measured, measure
 from acquisition.analysis.interface import coordinates
+from acquisition.analysis.interphase import Doubts
 from acquisition.analysis.ramps import Ramp
-from acquisition.datafile import Column, Recorded, open_record
+from acquisition.datafile import Column, PassRecord, Recorded, open_record
 from acquisition.engine import Result
 from drivers.rigfile import Strict
 from physics.dose import electrons
 from physics.materials import material, names
 from physics.quantities import Fluence, Metres, Radians
+from physics.units import parse
 from protocols.bench import StepRun
 from protocols.outlook import Exposure, Outlook, PostconditionError, StepError
 from protocols.plan import Plan
@@ -27,6 +29,8 @@ from protocols.steps.shot import Pixels
 
 SEEN = 0.3  # share of the dark field's variance that the step of an interface must explain
 PIXELS_A_BIN = 1.5  # at least, so that no point of a profile is without a pixel
+LEAN = 5.0  # deg; how far off edge-on a cut is believed to be where nobody tilted it: assumed
+PROBE_UNSURE = 0.3  # of the probe's width that the rig file says: assumed
 DRAWS = 20210803  # seed of the bootstrap: the same record gives the same intervals
 
 
@@ -60,7 +64,8 @@ class EdsLine(Step):
     from: the step whose map is integrated (no beam).  scan: or a strip to expose first.  across: the area.
     bin: width of a point of the profile, at least one and a half pixels.  film, metal: materials on the bright and on
     the dark side, for the continuum and for absorption.  edge_on_within: how far the interface may lean out of the
-    beam, which no map can tell.
+    beam, which no map can tell; left out, it is what make_edge_on said, or 5 degrees.  roughness: of the interface,
+    rms, at most.
     """
 
     do: Literal["eds_line"] = "eds_line"
@@ -70,7 +75,8 @@ class EdsLine(Step):
     bin: Annotated[Metres, Positive] = 4e-9
     film: str = "LiPON"
     metal: str = "Li"
-    edge_on_within: Annotated[Radians, Field(ge=0.0, lt=0.5)] = math.radians(5.0)
+    edge_on_within: Annotated[Radians, Field(ge=0.0, lt=0.5)] | None = None
+    roughness: Annotated[Metres, Field(ge=0.0)] = 3e-9
 
     @model_validator(mode="after")
     def _one_source(self) -> EdsLine:
@@ -131,9 +137,28 @@ def _recorded(record: Recorded, run: StepRun) -> EdsMap:
         frame=frame,
         pixels_done=tuple(p.pixels_done for p in valid),
         shifts=tuple(p.drift for p in valid),
-        dark_field=record.image("dark_field_sum").astype(np.float64),
+        dark_field=_dark_field(record, run, valid),
         electrons=electrons(run.ledger.belief.current, live),
     )
+
+
+def _dark_field(record: Recorded, run: StepRun, valid: list[PassRecord]) -> NDArray[np.float64]:
+    """Electrons that the dark field counted in a visit of each pixel, mean of the passes, drift taken back."""
+    frame, stack = record.frame(), record.image("dark_field")
+    columns, rows = frame.pixels
+    total, visits = np.zeros((rows, columns)), np.zeros((rows, columns))
+    row, column = np.divmod(np.arange(frame.count), columns)
+    for each in valid:
+        right, down = np.rint(np.divide(each.drift, frame.pitch)).astype(np.int64)
+        there = (row - down >= 0) & (row - down < rows) & (column - right >= 0) & (column - right < columns)
+        there[each.pixels_done :] = False
+        place = row[there] - down, column[there] - right
+        total[place] += stack.reshape(-1, frame.count)[each.index][there]
+        visits[place] += 1
+    seen = visits > 0
+    mean = np.full(total.shape, total[seen].sum() / visits[seen].sum())
+    mean[seen] = total[seen] / visits[seen]
+    return run.rig.scan.electrons(mean, frame.dwell)
 
 
 def _measure(recorded: EdsMap, run: StepRun, step: EdsLine) -> Measured:
@@ -142,11 +167,10 @@ def _measure(recorded: EdsMap, run: StepRun, step: EdsLine) -> Measured:
         found = measure(
             recorded,
             rig.optics,
+            _doubts(run, step),
             dark=material(step.metal),
             bright=material(step.film),
             bin_width=max(step.bin, PIXELS_A_BIN * max(recorded.frame.pitch)),
-            scale_uncertainty=rig.calibrations.scan_scale.uncertainty,
-            edge_on_within=step.edge_on_within,
             rng=np.random.default_rng(DRAWS),
         )
     except ValueError as error:
@@ -157,6 +181,20 @@ def _measure(recorded: EdsMap, run: StepRun, step: EdsLine) -> Measured:
             "needed). Look at the image; map an area that holds the interface."
         )
     return found
+
+
+def _doubts(run: StepRun, step: EdsLine) -> Doubts:
+    """What the map cannot tell: from this run's own calibrations where it has them, else from the rig file."""
+    rig, lean = run.rig.file, step.edge_on_within
+    if lean is None:
+        tilted = run.latest("make_edge_on") or {}
+        lean = math.radians(tilted.get("lean_bound_deg", LEAN))
+    measured = (run.latest("calibrate") or {}).get("calibrations", {}).get("probe_fwhm")
+    probe, unsure = rig.optics.probe_fwhm, PROBE_UNSURE
+    if measured is not None:
+        probe = parse(f"{measured['value']} {measured['unit']}", "length")
+        unsure = min(2 * measured["uncertainty"] / measured["value"], 0.9)
+    return Doubts(probe, unsure, lean, step.roughness, rig.calibrations.scan_scale.uncertainty)
 
 
 def _file(recorded: EdsMap, found: Measured, run: StepRun, area: str) -> Result:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from acquisition.analysis.eds_map import EdsMap, Measured, measure
+from acquisition.analysis.interphase import Doubts
 from drivers.rigfile import Optics
 from drivers.ticket import Frame
 from physics.materials import material
@@ -57,11 +58,10 @@ def taken(scene: Scene, seed: int) -> Measured:
     return measure(
         recorded,
         OPTICS,
+        Doubts(probe_fwhm=2.2 * NM, probe_uncertainty=0.3, lean=math.radians(5), roughness=3 * NM, scale=0.0),
         dark=material("Li"),
         bright=material("LiPON"),
         bin_width=2 * NM,
-        scale_uncertainty=0.0,
-        edge_on_within=math.radians(5),
         rng=np.random.default_rng(seed),
     )
 
