@@ -122,10 +122,10 @@ class Flood:
             )
 
     def __str__(self) -> str:
-        x, y = (show(metres, "nm") for metres in self.centre)
+        (width, height), (x, y) = ([show(metres, "nm") for metres in pair] for pair in (self.size, self.centre))
         columns, rows = self.pixels
         return (
-            f"{columns} x {rows} pixels of {show(self.pitch[0], 'pm')} in a disc of {show(self.diameter, 'nm')} at "
+            f"{columns} x {rows} pixels over {width} x {height} in a disc of {show(self.diameter, 'nm')} at "
             f"({x}, {y}) for {show(self.seconds, 's')}, {show(self.defocus, 'nm')} under focus"
         )
 

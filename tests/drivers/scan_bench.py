@@ -15,7 +15,7 @@ from drivers.links import AbortFlag, Link, MemoryLink, Peer
 from drivers.rigfile import Optics, Wire
 from drivers.scan import Scan, ScanSettings, ranges
 from drivers.scan_settings import ScanLimits
-from drivers.ticket import Frame, Ticket
+from drivers.ticket import Exposed, Frame, Ticket
 from simulators.sample import load_sample
 from simulators.scan_server import ScanServer
 from simulators.world import World
@@ -75,9 +75,9 @@ class Office:
     issued: int = 0
     spent: list[Ticket] = field(default_factory=list)
 
-    def ticket(self, frame: Frame) -> Ticket:
+    def ticket(self, work: Exposed) -> Ticket:
         self.issued += 1
-        return Ticket(f"exposure {self.issued}", "area", frame, self)
+        return Ticket(f"exposure {self.issued}", "area", work, self)
 
     def spend(self, ticket: Ticket) -> None:
         if ticket in self.spent:
