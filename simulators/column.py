@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -32,12 +33,14 @@ _PARKED = 1.0  # s of a parked beam charged and shone on at a time
 _STANDING = 0.0, 0.0  # cell of a beam that scans nothing
 _SMEAR = 50e-9  # m that the goniometer may go under a parked beam within a piece
 _MOST_PIECES = 2000  # of one leg of its way, however long
+_SKEW = 1e-9  # m: pixels that the skew of the scan moves by less from each other receive as if they were in line
+_COARSE = np.radians(0.5)  # from one look to the next while the lamella turns
 
 
 class Column:
     """One focused electron beam over the lamella; its field is centred on the middle of the interphase at first light.
 
-    current: true, A.  field: true width of the scan field, m.
+    current: true, A.  field: true width of the scan field, m.  skew: what its lines lean along x, m a metre along y.
     The beam comes through the column valves and past the column's own blanker; `valves_open` and `blanked` change only
     through `let_through` and `blank`.  `fitted`: a microscope's own control stands in the rig; then the scan box moves
     the beam only while it has taken the coils (`external`), and may have the beam `held` by its blanker.
@@ -59,38 +62,53 @@ class Column:
         losses: Damage,
         current: float,
         field: float,
+        skew: float = 0.0,
         random: np.random.Generator,
     ) -> None:
         self._lamella, self._received, self._drift, self._ice, self._eds = lamella, received, drift, ice, eds
-        self._goniometer, self._diffraction = goniometer, diffraction
+        self._goniometer, self._diffraction, self._optics = goniometer, diffraction, optics
         self.beam_energy, self.convergence, self._probe = (
             optics.beam_energy,
             optics.convergence,
             optics.probe_fwhm / FWHM,
         )
-        self._losses = {element: loss.critical for element, loss in losses.loss.items() if element in lamella.areal}
-        self.current, self._field, self._random = current, field, random
+        self._losses = {element: loss for element, loss in losses.loss.items() if element in lamella.elements}
+        self._growing = losses.carbon
+        self.current, self._field, self._skew, self._random = current, field, skew, random
         self._selected: Beam = "electron"
         self.blanked, self.valves_open = False, True
         self.fitted = self.external = self.held = False
+        self.parallel = False  # in TEM: no probe, but a disc (flooding.py)
+        self.shift = 0.0, 0.0  # m, by which the beam shift moves the probe
         self.screen_down = False  # the fluorescent screen, below the annular detector and above every camera
         self._missed: tuple[Array, Array, tuple[float, float], float, float] | None = None
         self._last = 0.0, 0.0, -1.0  # u, v of the last pixel and when it ended
         self._dark_counts = float(constants("column")["dark_counts"])
         self._way_back = parse(constants("column")["flyback"], "time")
 
-        def scattered(element: str) -> float:
-            return elastic.cross_section(element, optics.beam_energy, *optics.dark_field)
+    @cached_property
+    def _scattering(self) -> Array:
+        """What lasts, a metre of ice, a metre of carbon, and what leaves, at each place of the lamella's table."""
 
+
+        def scattered(element: str) -> float:
+            return elastic.cross_section(element, self._optics.beam_energy, *self._optics.dark_field)
+
+        lamella, inside = self._lamella, self._lamella.inside
         per_element = {element: atoms * scattered(element) for element, atoms in lamella.areal.items()}
-        lasting = sum(
-            (value for el, value in per_element.items() if el not in self._losses), np.zeros(len(lamella.inside))
-        )
-        ice_column = sum(density * scattered(el) for el, density in material("ice").number_densities.items())
-        leaving = [lamella.blurred(per_element[element]) for element in self._losses]
-        self._scattering = np.column_stack(
-            [lamella.blurred(lasting), lamella.blurred(lamella.inside * ice_column), *leaving]
-        )
+        columns = [sum((v for el, v in per_element.items() if el not in self._losses), np.zeros(len(inside)))]
+        for film in ("ice", "C"):
+            each = sum(density * scattered(el) for el, density in material(film).number_densities.items())
+            columns.append(inside * (each / np.cos(lamella.tilt)))
+        columns += [per_element[element] for element in self._losses]
+        return np.column_stack([lamella.blurred(column) for column in columns])
+
+    def look_at(self, lamella: Lamella) -> None:
+        """The lamella is another, such as one that was tilted."""
+        self._lamella = lamella
+        self.__dict__.pop("_scattering", None)
+        self._eds.look_at(lamella)
+        self._diffraction.look_at(lamella)
 
     def select(self, beam: Beam) -> None:
         """Which beam the scan moves: without the electron beam every pixel is dark and receives nothing."""
@@ -129,14 +147,15 @@ class Column:
         cell: width and height of a pixel in the same fractions.  dwell: s.  start: clock time of the first pixel, s.
         by: who asks; who has not got the coils moves nothing and sees nothing.  The way back is charged for the box.
         """
-        if len(u) == 0 or self._selected != "electron" or by != self.steering:
+        if len(u) == 0 or self._selected != "electron" or by != self.steering or self.parallel:
             return self.dark(len(u))
         if not self.lit:
             self._missed = (u, v, cell, dwell, start) if by == "box" else None
             return self.dark(len(u))
         if cell != _STANDING:  # the lamella's frame begins with the first pixel that was scanned for somebody to see
             self._drift.light(start)
-        scan_x, scan_y = self._lamella.middle + (u - 0.5) * self._field, (v - 0.5) * self._field
+        scan_x = self._lamella.middle + self.shift[0] + (u - 0.5) * self._field
+        scan_y = self.shift[1] + (v - 0.5) * self._field
         width = abs(cell[0]) * self._field, abs(cell[1]) * self._field
         counts, extra = np.empty(len(u)), np.zeros(len(u)) if by == "own" else self._fly_back(u, v, dwell, start)
         for part in self._quiet(len(u), dwell, start):
@@ -173,7 +192,7 @@ class Column:
 
     def state(self) -> dict[str, bool]:
         """For `recall`: how the column was left."""
-        return {name: getattr(self, name) for name in ("blanked", "valves_open", "fitted", "screen_down")}
+        return {name: getattr(self, name) for name in ("blanked", "valves_open", "fitted", "screen_down", "parallel")}
 
     def recall(self, state: dict[str, bool]) -> None:
         """Go on from what `state` gave."""
@@ -201,30 +220,55 @@ class Column:
         extra: Array,
     ) -> Array:
         """A run of pixels during which the lamella stands still to a fifth of a nanometre."""
-        x, y = scan_x - moved[0], scan_y - moved[1]
+        self._turn(start)
+        skewed = self._skew * scan_y
+        beam_x, y = scan_x + skewed - moved[0], scan_y - moved[1]
+        x = self._lamella.slab.met(beam_x, self._lamella.tilt)
         electrons = self.current * dwell / e
         before = self._received.at(x, y)
-        middle = len(x) // 2
-        self._received.deposit(
-            scan_x - moved[0][middle], scan_y - moved[1][middle], electrons + extra, width, self._probe
-        )
+        self._receive(scan_x, scan_y, skewed, moved, electrons + extra, width)
         fluence = (before + self._received.at(x, y)) / 2.0
         left = {
-            element: damage.surviving(
-                fluence, damage.critical_fluence(critical, self.beam_energy, self._ice.lamella_temperature)
-            )
-            for element, critical in self._losses.items()
+            element: damage.surviving(fluence, loss.fluence(self.beam_energy, self._ice.lamella_temperature))
+            for element, loss in self._losses.items()
         }
+        carbon = self._growing.grown(fluence) if self._growing is not None else np.zeros_like(fluence)
         places = self._lamella.index(x, y)
         terms = self._scattering[places]
-        depth = terms[:, 0] + terms[:, 1] * self._ice.thickness
-        for column, share in enumerate(left.values(), start=2):
+        depth = terms[:, 0] + terms[:, 1] * self._ice.thickness + terms[:, 2] * carbon
+        for column, share in enumerate(left.values(), start=3):
             depth += terms[:, column] * share
-        run = Exposed(places, electrons, left, self._ice.thickness, dwell, start)
+        run = Exposed(places, electrons, left, self._ice.thickness, dwell, start, carbon, beam_x, y, fluence)
         self._eds.expose(run)
         if not self.screen_down:
             self._diffraction.expose(run)
-        return np.asarray(self._random.poisson(-np.expm1(-depth) * electrons), dtype=np.float64)
+        return np.asarray(self._random.poisson(-np.expm1(-np.maximum(depth, 0.0)) * electrons), dtype=np.float64)
+
+    def _turn(self, time: float) -> None:
+        """See the lamella as it is tilted at a clock time."""
+        tilt = self._goniometer.tilt(time)
+        if self._goniometer.moving(time):
+            tilt = round(tilt / _COARSE) * _COARSE
+        if tilt != self._lamella.tilt:
+            self.look_at(self._lamella.tilted(tilt))
+
+    def _receive(
+        self,
+        scan_x: Array,
+        scan_y: Array,
+        skewed: Array,
+        moved: tuple[Array, Array],
+        electrons: Array,
+        width: tuple[float, float],
+    ) -> None:
+        """Deposit on the lamella, as if it stood still: m^-2 across the beam, at places of the lamella's frame."""
+        middle, cosine, tilt = len(scan_x) // 2, np.cos(self._lamella.tilt), self._lamella.tilt
+        step = np.rint(skewed / _SKEW)
+        for one in np.unique(step):
+            of = step == one
+            x = self._lamella.slab.met(scan_x[of] + one * _SKEW - moved[0][middle], tilt)
+            across = width[0] / cosine, width[1]
+            self._received.deposit(x, scan_y[of] - moved[1][middle], electrons[of] / cosine, across, self._probe)
 
     def _quiet(self, n: int, dwell: float, start: float) -> Iterator[slice]:
         """Runs of pixels short enough for the drift within each to be nothing."""

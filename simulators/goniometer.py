@@ -29,11 +29,12 @@ class OutOfRange(Exception):
 class Goniometer:
     """Where the holder stands at any time, m and rad, and how far that moves the lamella.
 
-    random: of where the sample lands.  loose: False for a sample that lands where the axes read.
-    The tilts move nothing yet: the lamella is always seen edge-on.
+    random: of where the sample lands.  loose: False for a sample that lands where the axes read.  height: of the
+    lamella above the axis of `a` while z reads 0, a share of the most there is: so it wanders along x when tilted.
+    Tilting by `b` moves nothing.
     """
 
-    def __init__(self, random: np.random.Generator, *, loose: bool) -> None:
+    def __init__(self, random: np.random.Generator, *, loose: bool, height: float = 0.0) -> None:
         numbers = constants("microscope")["goniometer"]
         kinds = {axis: "length" if axis in "xyz" else "angle" for axis in AXES}
         self.limits = {
@@ -42,7 +43,7 @@ class Goniometer:
         }
         self._speed = {axis: parse(numbers["speed"][axis], kind) for axis, kind in kinds.items()}
         self._landing = parse(numbers["landing"], "length") * loose
-        self._random = random
+        self._random, self._height = random, parse(numbers["height"], "length") * height
         # knots of the way: clock times, places of the axes then, and the sample's (x, y) beside them
         self._times = np.zeros(1)
         self._places = np.zeros((1, len(AXES)))
@@ -85,8 +86,14 @@ class Goniometer:
 
     def displacement(self, times: Array) -> tuple[Array, Array]:
         """How far it has carried the lamella along x and y, m, at clock times."""
-        moved = self._at(times, self._places[:, :2]) + self._at(times, self._beside)
-        return moved[:, 0], moved[:, 1]
+        places = self._at(times, self._places)
+        moved = places[:, :2] + self._at(times, self._beside)
+        height, tilt = self._height + places[:, AXES.index("z")], places[:, AXES.index("a")]
+        return moved[:, 0] - height * np.sin(tilt), moved[:, 1]
+
+    def tilt(self, time: float) -> float:
+        """How far the lamella is tilted about y, rad, at a clock time."""
+        return float(self._at(time, self._places)[0, AXES.index("a")])
 
     def steady(self, time: float) -> tuple[float, float]:
         """Speed, m/s, at a clock time, and until when it stays the same."""

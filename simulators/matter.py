@@ -91,10 +91,13 @@ class Matter:
         carbon = np.full(met.shape, surroundings.carbon)
         if self._sample.damage.carbon is not None:
             carbon += self._sample.damage.carbon.grown(received)
-        amorphous = (1.0 - surroundings.shell_crystals) * oxide
-        for name, depth in (("Li2O", amorphous), ("C", carbon * means.inside), ("ice", ice * means.inside)):
+        on_faces = {"C": carbon, "ice": ice, "Pt": surroundings.platinum}
+        depths = {name: depth * means.inside * secant for name, depth in on_faces.items()}
+        depths["Li2O"] = (1.0 - surroundings.shell_crystals) * oxide
+        for name, depth in depths.items():
             for element, density in material(name).number_densities.items():
-                glass[element] = glass.get(element, 0.0) + density * depth * (1.0 if name == "Li2O" else secant)
+                glass[element] = glass.get(element, 0.0) + density * depth
+        glass["Ga"] = surroundings.gallium * means.inside * secant
         films: list[CrystalFilm] = []
         for phase, share in means.films.items():
             more = shell - surroundings.shell_crystals * oxide if phase == "Li" else 0.0  # oxide that dug into it
@@ -109,6 +112,19 @@ class Matter:
             temperature=temperature,
             key=(self._seed, _STREAM, _GLASS),
         )
+
+    def grains(self, phase: str, x: Array, y: Array, tilt: float) -> tuple[NDArray[np.intp], Array]:
+        """Which grain of a film stands at places of the lamella's frame, m, as x, and the turns of those met."""
+        size = parse(constants("matter")["grains"][phase], "length")
+        grain, orientations = Grains(size, (self._seed, _STREAM, _GRAINS, sum(phase.encode()))).of(x, y)
+        return grain, _turned(orientations, tilt)
+
+    def left(self, phase: str, received: Array, temperature: float) -> Array:
+        """What so many m^-2 at a temperature, K, left of the amplitude of a lattice."""
+        loss = self._sample.damage.lattice.get(phase)
+        if loss is None:
+            return np.ones_like(received)
+        return surviving(received, loss.fluence(self._energy, temperature))
 
     # --- crystals
 
@@ -169,15 +185,9 @@ class Matter:
                 critical = self._sample.damage.growth[phase].fluence(self._energy, temperature)
                 there[mine] = grown(received[mine], critical) > film.chance[mine, 1]
             else:
-                left[mine] = self._left(phase, received[mine], temperature)
+                left[mine] = self.left(phase, received[mine], temperature)
         turn = _turned(film.turn, tilt)
         return _Group(phases, Placed(film.kind, centre, film.radius, turn, film.chance).where(there), left[there])
-
-    def _left(self, phase: str, received: Array, temperature: float) -> Array:
-        loss = self._sample.damage.lattice.get(phase)
-        if loss is None:
-            return np.ones_like(received)
-        return surviving(received, loss.fluence(self._energy, temperature))
 
     def _reach(self, window: Window, largest: float, tilt: float) -> tuple[float, float]:
         """Least and greatest x of the film that a window may show."""
@@ -268,10 +278,8 @@ class Matter:
         """The grains of a film, one by one."""
         if not np.any(depth > 0.0):
             return []
-        size = parse(constants("matter")["grains"][phase], "length")
-        grain, orientations = Grains(size, (self._seed, _STREAM, _GRAINS, sum(phase.encode()))).of(met, y)
-        turn = _turned(orientations, tilt)
-        left = self._left(phase, received, temperature)
+        grain, turn = self.grains(phase, met, y, tilt)
+        left = self.left(phase, received, temperature)
         found = [CrystalFilm(phase, turn[one], depth * (grain == one), left) for one in range(len(turn))]
         return [film for film in found if np.any(film.depth > 0.0)]
 

@@ -89,20 +89,21 @@ def keep_off(placed: Placed, fixed: Placed, again: Callable[[NDArray[np.intp]], 
 
     again: new centres, (len, 3), of the spheres with these indices.
     """
-    held, total = len(fixed), len(fixed) + len(placed)
+    held = len(fixed)
     centre = np.concatenate([fixed.centre, placed.centre])
-    radius = np.concatenate([fixed.radius, placed.radius])
-    if len(placed) == 0:
-        return placed
-    for _ in range(_TRIES):
-        pairs = cKDTree(centre).query_pairs(2.0 * _CORE * float(radius.max()), output_type="ndarray")
-        apart = np.linalg.norm(centre[pairs[:, 0]] - centre[pairs[:, 1]], axis=1)
-        late = pairs[apart < _CORE * (radius[pairs[:, 0]] + radius[pairs[:, 1]]), 1]
-        moved = np.unique(late[late >= held]) - held
-        if len(moved) == 0:
+    radius = _CORE * np.concatenate([fixed.radius, placed.radius])
+    free = np.arange(len(placed)) + held  # those that may stand in another's way
+    for _ in range(_TRIES * (len(placed) > 0)):
+        near = cKDTree(centre[free]).sparse_distance_matrix(cKDTree(centre), 2.0 * radius.max(), output_type="ndarray")
+        one, other = free[near["i"]], near["j"]
+        moved = np.zeros(len(centre), np.bool_)
+        moved[free] = True
+        late = (other < one) | ~moved[other]  # of two that were free the later one goes
+        free = np.unique(one[late & (one != other) & (near["v"] < radius[one] + radius[other])])
+        if len(free) == 0:
             break
-        centre[moved + held] = again(moved)
-    return Placed(placed.kind, centre[held:total], placed.radius, placed.turn, placed.chance)
+        centre[free] = again(free - held)
+    return Placed(placed.kind, centre[held:], placed.radius, placed.turn, placed.chance)
 
 
 class Grains:

@@ -61,7 +61,10 @@ class FalseCrystals(Loss):
 
 
 class Deposit(Strict):
-    """Carbon that the beam cracks where it dwells: so thick for so much fluence, on both faces together."""
+    """Carbon that the beam cracks where it dwells: thickness on both faces together when no more comes.
+
+    fluence: after which all but 1/e of it is there.
+    """
 
     thickness: Length
     fluence: Annotated[Fluence, AfterValidator(positive)]
@@ -69,7 +72,7 @@ class Deposit(Strict):
 
     def grown(self, fluence: NDArray[np.float64]) -> NDArray[np.float64]:
         """Thickness, m, after fluences, m^-2."""
-        return fluence * (self.thickness / self.fluence)
+        return damage.grown(fluence, self.fluence) * self.thickness
 
 
 class Damage(Strict):

@@ -20,7 +20,8 @@ from simulators.stack import Contact, Wedge
 Array = NDArray[np.float64]
 
 STEP = 2e-9  # m along the interface and in depth
-_LENGTH = 8192  # steps; the relief repeats after 16 um, more than any scan field
+_SOME = 16  # rows from one to the next that stand for all
+_LENGTH = 4096  # steps; the relief repeats after 8 um, more than any scan field
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,10 @@ class Relief:
         """A Gaussian surface with the rms of the contact and the correlation exp(-r^2/l^2)."""
         if contact.roughness == 0.0:
             return cls(np.zeros((1, 1)))
-        depth = max(round(thickness / STEP), 1)
-        spread = contact.correlation / 2.0 / STEP
-        surface = gaussian_filter(random.standard_normal((_LENGTH, depth)), spread, mode=("wrap", "reflect"))
+        depth, spread = max(round(thickness / STEP), 1), contact.correlation / 2.0 / STEP
+        beside = int(np.ceil(2.0 * spread))  # left out again: at the rim of what is filtered it is rougher
+        noise = random.standard_normal((_LENGTH, depth + 2 * beside))
+        surface = gaussian_filter(noise, spread, mode=("wrap", "reflect"))[:, beside : beside + depth]
         return cls(surface * (contact.roughness / surface.std()))
 
     def at(self, y: Array, z: Array) -> Array:
@@ -46,18 +48,24 @@ class Relief:
         found: Array = self.surface[row, np.clip(column, 0, self.surface.shape[1] - 1)]
         return found
 
-    def shift(self, cut: Wedge) -> tuple[Array, Array]:
-        """Along y: mean over the depth of the lamella there, and the rest, rms in depth; m, both (rows,)."""
-        if len(self.surface) == 1:
-            return np.zeros(1), np.zeros(1)
-        rows = np.arange(len(self.surface), dtype=np.float64)
-        y = ((rows + len(rows) // 2) % len(rows) - len(rows) // 2 + 0.5) * STEP  # as far as either way from 0
-        z = (np.arange(self.surface.shape[1]) + 0.5 - self.surface.shape[1] / 2.0) * STEP
-        within = (np.abs(z) <= np.maximum(cut.at(y), STEP)[:, None] / 2.0).astype(np.float64)
-        count = within.sum(axis=1)
-        mean = (self.surface * within).sum(axis=1) / count
-        rest = np.sqrt(((self.surface - mean[:, None]) ** 2 * within).sum(axis=1) / count)
-        return mean, rest
+    def shift(self, cut: Wedge) -> Array:
+        """How far it stands off along y, as a mean over the depth of the lamella there, m, (rows,)."""
+        count = len(self.surface)
+        rows = (np.arange(count, dtype=np.float64) + count // 2) % count - count // 2  # as far either way from y = 0
+        within = self._within(np.atleast_1d(cut.at((rows + 0.5) * STEP)))
+        return np.asarray((self.surface * within).sum(axis=1) / within.sum(axis=1))
+
+    def rest(self, thickness: float) -> float:
+        """How far it stands off that mean, m rms, in a lamella so thick."""
+        some, within = self.surface[::_SOME], self._within(np.array([thickness]))
+        mean = (some * within).sum(axis=1) / within.sum()
+        return float(np.sqrt(((some - mean[:, None]) ** 2 * within).sum() / (len(some) * within.sum())))
+
+    def _within(self, thickness: Array) -> Array:
+        """1 for the columns that lie in a lamella so thick, (thicknesses, columns)."""
+        columns = self.surface.shape[1]
+        z = (np.arange(columns) + 0.5 - columns / 2.0) * STEP
+        return np.asarray(np.abs(z) <= np.maximum(thickness[:, None], STEP) / 2.0, np.float64)
 
 
 @dataclass(frozen=True)

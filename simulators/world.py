@@ -29,7 +29,7 @@ from simulators.manipulator import Manipulator
 from simulators.matter import Matter
 from simulators.own_scan import OwnScan
 from simulators.sample import Sample
-from simulators.scene import Scene, Window
+from simulators.scene import Crystals, Scene, Window
 from simulators.slab import Slab
 from simulators.thermal import Cryostat
 from simulators.xrays import Eds
@@ -39,11 +39,17 @@ from simulators.xrays import Eds
 class Truth:
     """What no wire tells: read by tests, never by a server.
 
-    scan_scale: true over nominal width of the scan field.  eds: what the detector and the atomic data are off by.
+    scan_scale: true over nominal width of the scan field.  scan_skew: what its lines lean along x, m a metre along y.
+    probe_fwhm: true width of the probe, m.  eds: what the detector and the atomic data are off by.  slab: how the
+    lamella is cut, and the inclination of its interface.
     """
 
     scan_scale: float
+    scan_skew: float
+    probe_fwhm: float
     eds: Response
+    slab: Slab
+    _matter: Matter
     _column: Column
     _received: FluenceMap
     _drift: Drift
@@ -58,6 +64,10 @@ class Truth:
     def fluence(self) -> Fluence:
         """Expected fluence received so far, m^-2, on the 4 nm grid of the lamella frame."""
         return self._received.whole()
+
+    def crystals(self, window: Window, tilt: float = 0.0) -> Crystals:
+        """Nanocrystals that stand in a window under a tilt, rad, as the beam has left them so far."""
+        return self._matter.crystals(window, tilt, self._received.at, self._ice.lamella_temperature)
 
     def drift(self, time: float) -> tuple[float, float]:
         """How far the lamella has moved since first light, m, along x and y, at a clock time."""
@@ -76,8 +86,8 @@ class Truth:
 class World:
     """One physical sample behind every simulated box.
 
-    beam_current: nominal, A.  full_field: nominal width of the scan field, m.  hidden_errors: the true current and the
-    true field differ from the nominal ones by up to 5 % and 2 %, drawn from the seed.
+    beam_current: nominal, A.  full_field: nominal width of the scan field, m.  hidden_errors: current, field, skew of
+    the scan and width of the probe differ from the nominal ones as data/column.yaml has it, drawn from the seed.
     """
 
     def __init__(
@@ -96,10 +106,14 @@ class World:
         hidden, geometry, sensors, shots, photons, holder = (
             np.random.default_rng([seed, stream]) for stream in range(6)
         )
-        bounds = constants("column")["hidden_current"], constants("column")["hidden_scan"]
+        numbers = constants("column")
+        bounds = numbers["hidden_current"], numbers["hidden_scan"]
         current_error, scale_error = hidden.uniform(-1.0, 1.0, 2) * bounds * hidden_errors
         true_current = beam_current * (1.0 + float(current_error))
         scan_scale = 1.0 + float(scale_error)
+        skew, wider = (np.random.default_rng([seed, 32]).uniform(-1.0, 1.0, 2) * hidden_errors).tolist()
+        skew *= numbers["hidden_skew"]
+        optics = optics.model_copy(update={"probe_fwhm": optics.probe_fwhm * (1.0 + numbers["hidden_probe"] * wider)})
 
         self._dice = {"sensors": sensors, "shots": shots, "photons": photons}
 
@@ -110,12 +124,15 @@ class World:
         self._ice = ice = Ice(sample.environment, self.cryostat)
         self._received = received = FluenceMap()
         self._drift = drift = Drift(sample.environment.drift, holder)
-        lamella = Lamella(sample, optics, full_field, geometry)  # twice the field: the lamella drifts
+        slab = Slab.of(sample, geometry, np.random.default_rng([seed, 31]))
+        self.matter = Matter(sample, slab, seed, optics.beam_energy)
+        lamella = Lamella(sample, optics, full_field, slab)  # twice the field: the lamella drifts
         detector = np.random.default_rng([seed, 20])
         response = Response.drawn(sample.environment.window_ice, detector, hidden_errors=hidden_errors)
         self.eds = Eds(lamella, optics, photons, response)
         landing, meters = (np.random.default_rng([seed, stream]) for stream in (40, 41))
-        self.goniometer = Goniometer(landing, loose=hidden_errors)
+        height = float(np.random.default_rng([seed, 30]).uniform(-1.0, 1.0)) * hidden_errors
+        self.goniometer = Goniometer(landing, loose=hidden_errors, height=height)
         self._dice["diffraction"] = np.random.default_rng([seed, 13])
         self.diffraction = Diffraction(
             lamella,
@@ -136,15 +153,15 @@ class World:
             losses=sample.damage,
             current=true_current,
             field=full_field * scan_scale,
+            skew=skew,
             random=shots,
         )
         self.own_scan = OwnScan(self.column, meters, hidden_errors=hidden_errors)
-        slab = Slab.of(sample, np.random.default_rng([seed, 1]), np.random.default_rng([seed, 15]))
-        self.matter = Matter(sample, slab, seed, optics.beam_energy)
         self._dice["flooding"] = np.random.default_rng([seed, 51])
         self.flooding = Flooding(
             self.column,
             self._sees,
+            slab.met,
             received=received,
             drift=drift,
             goniometer=self.goniometer,
@@ -155,7 +172,19 @@ class World:
         )
         self.chamber = Chamber.of(sample, clock, np.random.default_rng([seed, 12]), hidden_errors=hidden_errors)
         self.faults = Faults(self.cryostat, self.column)
-        self.truth = Truth(scan_scale, response, self.column, received, drift, ice, self.cryostat)
+        self.truth = Truth(
+            scan_scale,
+            skew,
+            optics.probe_fwhm,
+            response,
+            slab,
+            self.matter,
+            self.column,
+            received,
+            drift,
+            ice,
+            self.cryostat,
+        )
         self.processes: list[Callable[[float], None]] = [
             ice.advance,
             self.cryostat.advance,

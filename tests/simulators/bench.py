@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from drivers.clock import VirtualClock
 from drivers.rigfile import Optics, Wire
 from simulators.sample import SHIPPED, Damage, DriftOfTheHolder, Sample, load_sample
+from simulators.slab import Slab
 from simulators.stack import Interphase
 from simulators.world import World
 
@@ -42,7 +43,7 @@ def make_world(
     seen: Optics | None = None,
 ) -> World:
     return World(
-        sample or load_sample("li-lipon"),
+        sample or sample_with(),
         seed=seed,
         clock=VirtualClock(),
         optics=seen or optics(),
@@ -61,13 +62,19 @@ def grid(centre: tuple[float, float], size: float, pixels: int) -> tuple[Array, 
 
 
 def sample_with(interphase: dict[str, object] | None = None, **environment: object) -> Sample:
-    """The shipped sample with some values of its interphase and its environment changed."""
+    """The shipped sample, 100 nm thick between parallel faces and inclined by 2 degrees; with some values changed."""
     sample = load_sample("li-lipon")
+    changed = {"inclination": float(np.radians(2.0)), **(interphase or {})}
     stack = tuple(
-        layer.model_copy(update=interphase or {}) if isinstance(layer, Interphase) else layer for layer in sample.stack
+        layer.model_copy(update=changed) if isinstance(layer, Interphase) else layer for layer in sample.stack
     )
-    surroundings = sample.environment.model_copy(update=environment)
+    surroundings = sample.environment.model_copy(update={"lamella_thickness": 100e-9, "wedge": None, **environment})
     return sample.model_copy(update={"stack": stack, "environment": surroundings})
+
+
+def a_slab(sample: Sample, seed: int = 7) -> Slab:
+    """The slab of a sample, its relief and its inclination drawn."""
+    return Slab.of(sample, np.random.default_rng([seed, 1]), np.random.default_rng([seed, 31]))
 
 
 def undamaged(sample: Sample) -> Sample:

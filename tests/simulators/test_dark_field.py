@@ -10,9 +10,9 @@ from physics.damage import critical_fluence
 from physics.dose import E_PER_A2
 from physics.materials import material
 from simulators.lamella import Lamella, broadening
-from simulators.sample import Damage, Loss, Sample, load_sample
+from simulators.sample import Damage, Loss, Sample
 from simulators.world import World
-from tests.simulators.bench import CURRENT, FIELD, grid, make_world, optics, sample_with, still
+from tests.simulators.bench import CURRENT, FIELD, a_slab, grid, make_world, optics, sample_with, still
 
 NM = 1e-9
 LITHIUM, LIPON, VACUUM = (-0.8e-6, 0.0), (0.8e-6, 0.0), (-2.3e-6, 0.0)  # m from the middle of the field
@@ -28,7 +28,7 @@ def _fraction(world: World, place: tuple[float, float], dwell: float = 1e-4, sta
 
 
 def _lamella(sample: Sample, seed: int = 7) -> Lamella:
-    return Lamella(sample, optics(), FIELD, np.random.default_rng(seed))
+    return Lamella(sample, optics(), FIELD, a_slab(sample, seed))
 
 
 def test_lithium_and_lipon_scatter_the_published_fractions_in_contrast_12_to_1() -> None:
@@ -84,7 +84,7 @@ def test_an_inclined_abrupt_contact_looks_like_a_ramp(degrees: float, ramp: floa
 
 
 def test_roughness_moves_the_interface_along_it_but_not_from_one_pixel_to_the_next() -> None:
-    lamella, y = _lamella(load_sample("li-lipon")), np.arange(0.0, 4e-6, 2 * NM)
+    lamella, y = _lamella(sample_with()), np.arange(0.0, 4e-6, 2 * NM)
     place = lamella.index(np.zeros_like(y), y) * 0.25
     assert 0.3 < place.std() < 2.0  # nm; depth averages over some of the 2 nm
     assert np.abs(np.diff(place)).max() < 1.0
@@ -92,7 +92,7 @@ def test_roughness_moves_the_interface_along_it_but_not_from_one_pixel_to_the_ne
 
 def test_another_seed_has_another_interface_and_the_same_seed_the_same() -> None:
     y = np.arange(0.0, 4e-6, 2 * NM)
-    one, same, other = (_lamella(load_sample("li-lipon"), seed).index(np.zeros_like(y), y) for seed in (1, 1, 2))
+    one, same, other = (_lamella(sample_with(), seed).index(np.zeros_like(y), y) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
@@ -114,16 +114,17 @@ def test_an_element_that_leaves_is_at_1_over_e_after_its_critical_fluence() -> N
     # Li2CO3-like: 750 e/A^2 at 200 kV (physics.md section 6), stated as its value at 300 kV and 100 K
     reference = 750.0 * E_PER_A2 / critical_fluence(1.0, 200e3, 100.0, warm_divisor=1.0)
     sensitive = Damage(loss={"O": Loss(critical=reference, source="PMC4100024")})
-    world = make_world(_bare().model_copy(update={"damage": sensitive}))
+    dry = sample_with(lithium_shell=0.0, carbon=0.0, copper=0.0, drift=still(), water_pressure=0.0)
+    world = make_world(dry.model_copy(update={"damage": sensitive}))
     world.cryostat.heater_limit = 10.0
     world.cryostat.go_to(99.0)  # and 1 K across the contact
     world.clock.sleep(9000.0)
     world.catch_up()
-    u, v, cell = grid(LIPON, 100 * NM, 25)  # cells of 4 nm
+    u, v, cell = grid(LIPON, 300 * NM, 75)  # cells of 4 nm
     dwell = 75.0 * E_PER_A2 * (4 * NM) ** 2 * e / CURRENT
     oxygen = []
     for frame in range(21):
-        world.column.raster(u, v, cell, dwell, 9000.0 + frame * 625 * dwell)
+        world.column.raster(u, v, cell, dwell, 9000.0 + frame * 75**2 * dwell)
         _, energies = world.eds.photons(1e9)
         peak = np.count_nonzero(np.abs(energies - 525.0) < 50.0)
         oxygen.append(peak - np.count_nonzero(np.abs(energies - 680.0) < 50.0))
