@@ -17,6 +17,7 @@ from physics.dose import E_PER_A2
 from protocols.rigtext import load_rig
 from simulators.lamella import Exposed, Lamella
 from simulators.sample import load_sample
+from simulators.slab import Slab
 from simulators.xrays import Eds
 
 PITCH = 400e-9 / 256  # m
@@ -33,7 +34,9 @@ class Detector:
 
     def __init__(self, pixels: int) -> None:
         optics = load_rig("bench").model.optics
-        lamella = Lamella(load_sample("li-lipon"), optics, pixels * PITCH, np.random.default_rng(1))
+        sample = load_sample("li-lipon")
+        slab = Slab.of(sample, np.random.default_rng([1, 1]), np.random.default_rng([1, 31]))
+        lamella = Lamella(sample, optics, pixels * PITCH, slab)
         self._eds = Eds(lamella, optics, np.random.default_rng(2))
         self._pixels = pixels
         along: Array = (np.arange(pixels, dtype=np.float64) - (pixels - 1) / 2.0) * PITCH
@@ -55,7 +58,8 @@ class Detector:
 
     def _expose(self, places: NDArray[np.intp], share: float = 1.0) -> tuple[Array, Array]:
         """Times, s from the start, and energies, eV, of the photons of a run of pixels; share: of a pass's fluence."""
-        self._eds.expose(Exposed(places, share * FLUENCE * PITCH**2, {}, 0.0, DWELL, 0.0))
+        none = np.zeros(len(places))  # what grew, and where it is, is nothing to the photons of a fresh lamella
+        self._eds.expose(Exposed(places, share * FLUENCE * PITCH**2, {}, 0.0, DWELL, 0.0, none, none, none, none))
         return self._eds.photons(math.inf)
 
 
