@@ -76,6 +76,10 @@ class Hrtem(Step):
     def flood(self, tem: TemSettings, middle: tuple[float, float]) -> Flood:
         """One frame around a place in scan coordinates, m."""
         side = tem.pixel.value * tem.full_frame
+        if tem.full_frame % self.pixels:
+            raise StepError(
+                f"hrtem: {self.pixels} pixels are no binning of the {tem.full_frame} that {tem.camera} has."
+            )
         counts = self.dose * (side / self.pixels) ** 2 * tem.counts_per_electron
         if not counts <= FULL * MOST_COUNTS:
             raise StepError(
