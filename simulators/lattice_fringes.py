@@ -23,7 +23,7 @@ from simulators.scene import CrystalFilm, Crystals
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
-_LOBES = 1.5  # excitation errors looked at in a sphere, over 1/diameter
+_LOBES = 2.5  # excitation errors looked at in a sphere, over 1/diameter
 _FAINT = 0.002  # contrast; a reflection that can give no more is left out
 _WIDTH = 128  # columns multiplied at a time: few enough that BLAS starts no threads, which wait for one another
 _TOGETHER = 24  # spheres whose pictures are made at once
@@ -44,16 +44,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Patch:
-    """What one sphere does to a picture: contrast and path, m, of the square of pixels with this first row and column.
+    """What one sphere does to a picture: path, m, and contrast of the square of pixels with this first row and column.
 
-    number: of the sphere.
+    number: of the sphere.  contrast: None where the sphere diffracts nothing that is seen.
     """
 
     number: int
     row: int
     column: int
-    contrast: Floats
     path: Floats
+    contrast: Floats | None
 
 
 @dataclass(frozen=True)
@@ -71,35 +71,38 @@ class _Beams:
         g = found.g @ turn.T
         return cls(g[:, :2], g[:, 2] + lens.wavelength * (g[:, :2] ** 2).sum(axis=1) / 2.0, found.potential)
 
-    def strong(self, path: float, lens: Lens, lobes: float = np.inf) -> _Beams:
-        """Those that a path, m, makes strong enough to be seen."""
-        strength = interaction_constant(lens.beam_energy) * np.abs(self.potential)
+    def strong(self, path: float, lens: Lens, lobes: float = np.inf, left: float = 1.0) -> _Beams:
+        """Those that a path, m, makes strong enough to be seen, with what is left of their amplitude."""
+        potential = self.potential * left
+        strength = interaction_constant(lens.beam_energy) * np.abs(potential)
         beating = np.hypot(self.error, strength / np.pi)
         reach = 2.0 * strength * np.minimum(path, 1.0 / (np.pi * beating)) * lens.envelope(np.hypot(*self.g.T))
         seen = (reach > _FAINT) & (np.abs(self.error) * path < lobes)
-        return _Beams(self.g[seen], beating[seen], self.potential[seen])
+        return _Beams(self.g[seen], beating[seen], potential[seen])
 
 
 def of_spheres(crystals: Crystals, temperature: float, lens: Lens, grid: Grid) -> Iterator[Patch]:
     """The patches of all spheres that have a reflection or a path in the picture, one after the other."""
     longest = lens.limit(grid.pitch)
-    margin = float(np.max(np.abs(lens.shift(np.linspace(0.0, longest, 257)))))
+    if len(crystals) == 0:
+        return
+    k, depth = np.linspace(0.0, longest, 257), crystals.centre[:, 2]
+    margin = max(float(np.max(np.abs(lens.shift(k, z)))) for z in (depth.min(), depth.max()))
     sides = [_side(2.0 * (radius + margin) / grid.pitch) for radius in crystals.radius]
     order = np.argsort(sides, kind="stable")
-    runs = np.split(order, np.flatnonzero(np.diff(np.asarray(sides)[order])) + 1) if len(crystals) else []
+    runs = np.split(order, np.flatnonzero(np.diff(np.asarray(sides)[order])) + 1)
     chunks = [run[i : i + _TOGETHER] for run in runs for i in range(0, len(run), _TOGETHER)]
 
     def draw(chunk: NDArray[np.intp]) -> list[Patch]:
-        side = sides[chunk[0]]
-        slices = np.zeros((len(chunk), side, side), np.complex64)
-        drawn = []
-        for layer, number in zip(slices, chunk.tolist(), strict=True):
-            drawn.append(_sphere(crystals, number, temperature, lens, grid, longest, layer))
-        contrasts = pictures(slices, crystals.centre[chunk, 2], lens, grid.pitch)
-        return [
-            Patch(number, row, column, contrast, path)
-            for number, (row, column, path), contrast in zip(chunk.tolist(), drawn, contrasts, strict=True)
-        ]
+        slices = np.zeros((len(chunk), sides[chunk[0]], sides[chunk[0]]), np.complex64)
+        places, seen = [], []
+        for number in chunk.tolist():
+            *place, diffracts = _sphere(crystals, number, temperature, lens, grid, longest, slices[len(seen)])
+            places.append(place)
+            seen += [number] if diffracts else []
+        contrasts = pictures(slices[: len(seen)], depth[seen], lens, grid.pitch) if seen else ()
+        of = dict(zip(seen, contrasts, strict=True))
+        return [Patch(number, *place, of.get(number)) for number, place in zip(chunk.tolist(), places, strict=True)]
 
     with ThreadPoolExecutor(2) as both:
         for patches in both.map(draw, chunks):
@@ -119,8 +122,8 @@ def _sphere(
     grid: Grid,
     longest: float,
     layer: NDArray[np.complex64],
-) -> tuple[int, int, Floats]:
-    """Draw the projected potential of a sphere into a square; first row and column of it, and the path, m."""
+) -> tuple[int, int, Floats, bool]:
+    """Draw the projected potential of a sphere into a square: its first row and column, path, m, if there is any."""
     x, y, _ = crystals.centre[number]
     radius = float(crystals.radius[number])
     side = len(layer)
@@ -137,15 +140,15 @@ def _sphere(
     chord = 2.0 * np.sqrt(inside).astype(np.float32)
     path[part, part] = chord
     beams = _Beams.of(crystals.phases[crystals.phase[number]], crystals.turn[number], temperature, lens, longest)
-    beams = beams.strong(2.0 * radius, lens, _LOBES)
-    potential = beams.potential * crystals.left[number] / (np.pi * beams.error)
-    columns = (potential[:, None] * np.exp(2j * np.pi * np.outer(beams.g[:, 0], across))).astype(np.complex64)
+    beams = beams.strong(2.0 * radius, lens, _LOBES, float(crystals.left[number]))
+    columns = np.exp(2j * np.pi * np.outer(beams.g[:, 0], across))
+    columns = (columns * (beams.potential / (np.pi * beams.error))[:, None]).astype(np.complex64)
     rows = np.exp(2j * np.pi * np.outer(beams.g[:, 1], down)).astype(np.complex64)
     for column_wave, row_wave, error in zip(columns, rows, beams.error, strict=True):
         wave = row_wave[:, None] * column_wave
         wave *= np.sin(np.float32(np.pi * error) * chord)
         layer[part, part] += wave
-    return row, column, path
+    return row, column, path, len(beams.g) > 0
 
 
 def of_film(film: CrystalFilm, cell: float, temperature: float, lens: Lens, grid: Grid) -> Floats | None:

@@ -46,8 +46,9 @@ def intensity(scene: Scene, lens: Lens, shape: tuple[int, int], pitch: float) ->
     depth = spread(absorbed, scene.cell, grid)
     per_metre = [np.float32(_per_metre(phase, scene.temperature, lens)) for phase in scene.crystals.phases]
     for patch in of_spheres(scene.crystals, scene.temperature, lens, grid):
-        of_image, of_patch = _overlap(patch.row, patch.column, patch.contrast.shape, shape)
-        image[of_image] += patch.contrast[of_patch]
+        of_image, of_patch = _overlap(patch.row, patch.column, patch.path.shape, shape)
+        if patch.contrast is not None:
+            image[of_image] += patch.contrast[of_patch]
         depth[of_image] += patch.path[of_patch] * per_metre[scene.crystals.phase[patch.number]]
     image *= np.float32(constants("tem")["contrast"])
     image += 1.0

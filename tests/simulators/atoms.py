@@ -44,8 +44,22 @@ def sphere(phase: str, radius: float, centre: Array, turn: Array, temperature: f
     return Atoms(places[inside] + centre, elements[inside])
 
 
+def glass(name: str, size: tuple[float, float, float], random: np.random.Generator) -> Atoms:
+    """Atoms of a material in a box, one anywhere in each of equal cells; z from minus to plus half its height.
+
+    So there are no voids and no clusters, as in a glass, and no lattice: uniform in a cell, its reflections are absent.
+    """
+    densities = material(name).number_densities
+    whole = sum(densities.values())
+    counts = [max(round(side * whole ** (1.0 / 3.0)), 1) for side in size]
+    cells = np.stack(np.meshgrid(*map(np.arange, counts), indexing="ij"), axis=-1).reshape(-1, 3)
+    places = ((cells + random.random(cells.shape)) / counts - [0.0, 0.0, 0.5]) * size
+    elements = random.choice(list(densities), len(cells), p=[density / whole for density in densities.values()])
+    return Atoms(places, elements)
+
+
 def gas(name: str, size: tuple[float, float, float], random: np.random.Generator) -> Atoms:
-    """Atoms of a material anywhere in a box, however near to one another; z from minus to plus half its height."""
+    """Atoms of a material anywhere in a box, however near to one another; z as of glass()."""
     elements = []
     for element, density in material(name).number_densities.items():
         elements += [element] * round(density * float(np.prod(size)))
