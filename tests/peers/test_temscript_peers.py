@@ -20,7 +20,7 @@ from drivers.column import Column, GoniometerPose
 from drivers.column_settings import ColumnLimits, ColumnSettings
 from drivers.errors import DeviceError, LimitError, LinkError
 from drivers.links import HttpLink, TcpLink
-from drivers.ticket import Frame
+from drivers.ticket import Flood, Frame
 from drivers.wire import temscript as wire
 from drivers.wire.http import JSON, Request
 from drivers.wire.temscript_image import acquire, image
@@ -28,6 +28,7 @@ from simulators.column_server import ColumnServer
 from simulators.serve import Port, serve
 from tests.drivers.scan_bench import Office, a_world
 from tests.simulators.column_bench import UM, a_driver
+from tests.simulators.flood_bench import TEM
 
 pytestmark = pytest.mark.peer
 MM, DEG = 1e-3, 0.017453292519943295
@@ -76,7 +77,7 @@ def null(temscript: ModuleType) -> Iterator[int]:
 
 
 @contextmanager
-def with_stem(temscript: ModuleType) -> Iterator[tuple[Any, Column]]:
+def with_stem(temscript: ModuleType, settings: ColumnSettings = WIDE) -> Iterator[tuple[Any, Column]]:
     """Their server and their microscope of nothing in a thread, with a STEM detector; and our driver."""
     server_module = pytest.importorskip("temscript.server", reason="not installed (pip install temscript)")
 
@@ -89,8 +90,24 @@ def with_stem(temscript: ModuleType) -> Iterator[tuple[Any, Column]]:
             self.binning = 1
             self.set_column_valves_open(True)
 
+        mode = "STEM"
+
         def get_instrument_mode(self) -> str:
-            return "STEM"
+            return self.mode
+
+        def set_instrument_mode(self, mode: str) -> None:
+            self.mode = mode
+
+        def get_cameras(self) -> dict[str, Any]:
+            theirs = super().get_cameras()["CCD"]
+            return {"BM-Ceta": {**theirs, "width": 256, "height": 256, "shutter_modes": ["PRE_SPECIMEN"]}}
+
+        def get_camera_param(self, name: str) -> dict[str, Any]:
+            return {"correction": "DEFAULT", "pre_exposure(s)": 0.0, **self.param}
+
+        def set_camera_param(self, name: str, values: dict[str, Any], ignore_errors: bool = False) -> None:
+            self.param = dict(values)
+            self.binning = values["binning"]
 
         def is_stem_available(self) -> bool:
             return True
@@ -120,7 +137,7 @@ def with_stem(temscript: ModuleType) -> Iterator[tuple[Any, Column]]:
     with closing(server.socket):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        column = a_driver(connected(server.server_address[1]), WIDE)
+        column = a_driver(connected(server.server_address[1]), settings)
         try:
             yield server.microscope, column
         finally:
@@ -217,6 +234,29 @@ def test_our_driver_takes_an_image_through_their_server(temscript: ModuleType) -
         assert microscope.seen[4:] == ["open", "blanked"]
 
 
+def test_our_driver_takes_a_lattice_image_through_their_server(temscript: ModuleType) -> None:
+    settings = WIDE.model_copy(update={"tem": TEM.model_copy(update={"full_frame": 256, "settle": 0.1})})
+    with with_stem(temscript, settings) as (microscope, column):
+        flood = Flood((0.0, -400e-9), (256 * 40e-12,) * 2, (128, 128), 300e-9, 0.05, 60e-9)
+        column.open()
+        office = Office()
+        taken = column.acquire(flood, office.ticket(flood))
+        assert taken.values.tolist() == np.arange(128**2).reshape(128, 128).tolist()
+        assert microscope.seen == ["blanked", "open", "image", "blanked"]
+        assert microscope.param == {
+            "image_size": "FULL",
+            "binning": 2,
+            "exposure(s)": 0.05,
+            "shutter_mode": "PRE_SPECIMEN",
+        }
+        assert microscope.get_beam_shift() == microscope.get_image_shift() == (0.0, -400e-9)
+        assert (microscope.get_defocus(), microscope.get_magnification_index()) == (-60e-9, 31)
+        assert microscope.mode == "TEM"
+        column.release()
+        assert microscope.get_beam_shift() == microscope.get_image_shift() == (0.0, 0.0)
+        assert (microscope.mode, microscope.seen[4:]) == ("STEM", ["blanked", "open"])
+
+
 # --- their client on our server
 
 
@@ -253,7 +293,7 @@ def test_their_client_blanks_opens_and_meets_our_refusals(client: Any) -> None:
     with pytest.raises(RuntimeError, match="500"):
         client.set_column_valves_open(True)
     with pytest.raises(KeyError):
-        client.get_beam_shift()
+        client.get_beam_tilt()
     client.set_screen_position("DOWN")
     assert client.get_screen_position() == "DOWN"
     assert abs(client.get_screen_current()) < 20e-12
@@ -289,3 +329,23 @@ def test_their_client_takes_our_images(client: Any) -> None:
     assert dark.mean() == pytest.approx(400.0, abs=2.0)
     client.set_beam_blanked(False)
     assert client.acquire("HAADF")["HAADF"].mean() > dark.mean() + 10.0
+
+
+def test_their_client_takes_our_lattice_images(client: Any) -> None:
+    camera = client.get_cameras()["BM-Ceta"]
+    assert (camera["width"], camera["height"], camera["shutter_modes"][0]) == (4096, 4096, "PRE_SPECIMEN")
+    client.set_instrument_mode("TEM")
+    assert client.get_instrument_mode() == "TEM"
+    client.set_camera_param("BM-Ceta", {"binning": 16, "exposure(s)": 0.1, "shutter_mode": "PRE_SPECIMEN"})
+    assert client.get_camera_param("BM-Ceta")["exposure(s)"] == pytest.approx(0.1)
+    client.set_image_shift((0.0, -300e-9))
+    client.set_beam_shift((0.0, -300e-9))
+    assert client.get_beam_shift() == [0.0, -300e-9]
+    client.set_defocus(-60e-9)
+    assert client.get_defocus() == pytest.approx(-60e-9)
+    assert client.get_projection_mode() == "IMAGING"
+    assert client.acquire("BM-Ceta")["BM-Ceta"].mean() < 10.0
+    client.set_beam_blanked(False)
+    bright = client.acquire("BM-Ceta")["BM-Ceta"]
+    assert bright.shape == (256, 256)
+    assert bright.mean() > 1000.0
