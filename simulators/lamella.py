@@ -110,7 +110,7 @@ class Lamella:
     @cached_property
     def thickness(self) -> Array:
         """Of the slab along the beam, m, at each place of the table."""
-        return np.repeat(self._levels, len(self._x)) / np.cos(self.tilt)
+        return np.asarray(np.repeat(self._levels, len(self._x)) / np.cos(self.tilt))
 
     def blurred(self, profile: Array) -> Array:
         """A profile along the table as a focused beam sees it: probe and spread in the lamella added as squares."""

@@ -91,13 +91,13 @@ class Matter:
         carbon = np.full(met.shape, surroundings.carbon)
         if self._sample.damage.carbon is not None:
             carbon += self._sample.damage.carbon.grown(received)
-        on_faces = {"C": carbon, "ice": ice, "Pt": surroundings.platinum}
-        depths = {name: depth * means.inside * secant for name, depth in on_faces.items()}
+        faces = means.inside * secant
+        depths = {"C": carbon * faces, "ice": faces * ice, "Pt": faces * surroundings.platinum}
         depths["Li2O"] = (1.0 - surroundings.shell_crystals) * oxide
         for name, depth in depths.items():
             for element, density in material(name).number_densities.items():
                 glass[element] = glass.get(element, 0.0) + density * depth
-        glass["Ga"] = surroundings.gallium * means.inside * secant
+        glass["Ga"] = surroundings.gallium * faces
         films: list[CrystalFilm] = []
         for phase, share in means.films.items():
             more = shell - surroundings.shell_crystals * oxide if phase == "Li" else 0.0  # oxide that dug into it
@@ -151,12 +151,7 @@ class Matter:
                 across = range(int(reach[0] // _PLATE), int(reach[1] // _PLATE) + 1)
                 along = range(int(low // _PLATE), int(high // _PLATE) + 1)
                 tiles = [self._plate(origin, column, row) for column in across for row in along]
-            film = together(tiles)
-            if origin == _SHELL:
-                film = film.where(film.chance[:, 0] < self._composition.at(film.centre[:, 0]).metallic)
-            elif origin == _GROWN:
-                film = film.where(film.chance[:, 0] < self._composition.at(film.centre[:, 0]).electrolyte)
-            groups.append(self._seen(film, phases, origin, window, tilt, fluence, temperature))
+            groups.append(self._seen(together(tiles), phases, origin, window, tilt, fluence, temperature))
         return tuple(groups)
 
     def _seen(
@@ -204,11 +199,11 @@ class Matter:
             random = stream(self._seed, _STREAM, *key)
             edges = row * _ROW + np.linspace(0.0, _ROW, 17)
             volume = float(np.mean(self._slab.cut.at(edges))) * _ROW
-            kinds = []
-            for index, entry in enumerate(self._entries):
-                most = entry.volume_fraction * volume * (entry.end - entry.start) / mean_volume(entry.radius)
-                kinds.append(np.full(int(most + random.random()), index, np.intp))
-            kind = np.concatenate(kinds) if kinds else np.empty(0, np.intp)
+            counts = []
+            for entry in self._entries:
+                mean = entry.volume_fraction * volume * (entry.end - entry.start) / mean_volume(entry.radius)
+                counts.append(int(mean + random.random()))
+            kind = np.repeat(np.arange(len(counts)), counts)
             ends = np.array([entry.radius for entry in self._entries]).reshape(-1, 2)[kind]
             layers = np.array([(entry.start, entry.end) for entry in self._entries]).reshape(-1, 2)[kind]
             radius = random.uniform(ends[:, 0], ends[:, 1])
@@ -232,10 +227,16 @@ class Matter:
         """Crystals on both faces, or those that the beam may yet make in the electrolyte, on a square of the film."""
         key = (origin, column, row)
         if key not in self._tiles:
-            means = self._composition.at(np.linspace(column - 0.1, column + 1.1, 300) * _PLATE)
-            there = means.metallic if origin == _SHELL else means.electrolyte
-            self._tiles[key] = self._strewn(origin, column, row) if np.any(there > 0.0) else together([])
+            strewn = self._strewn(origin, column, row) if self._any(origin, column) else together([])
+            means = self._composition.at(strewn.centre[:, 0])
+            share = means.metallic if origin == _SHELL else means.electrolyte
+            self._tiles[key] = strewn.where(strewn.chance[:, 0] < share)
         return self._tiles[key]
+
+    def _any(self, origin: int, column: int) -> bool:
+        """Whether there is lithium, or electrolyte, anywhere in a column of squares."""
+        means = self._composition.at(np.linspace(column, column + 1.0, 300) * _PLATE)
+        return bool(np.any((means.metallic if origin == _SHELL else means.electrolyte) > 0.0))
 
     def _strewn(self, origin: int, column: int, row: int) -> Placed:
         random, environment = stream(self._seed, _STREAM, origin, column, row), self._sample.environment
@@ -248,8 +249,8 @@ class Matter:
             thickness = float(np.mean(self._slab.cut.at((row + np.linspace(0.0, 1.0, 17)) * _PLATE)))
             for kind in self._sample.damage.growth.values():
                 numbers.append(kind.volume_fraction * thickness * _PLATE**2 / mean_volume(kind.radius))
-        which = np.concatenate([np.full(int(n + random.random()), i, np.intp) for i, n in enumerate(numbers)])
-        ends = np.array(radii)[which]
+        which = np.repeat(np.arange(len(numbers)), [int(number + random.random()) for number in numbers])
+        ends = np.array(radii).reshape(-1, 2)[which]
         radius = random.uniform(ends[:, 0], ends[:, 1])
         x, y, z = random.random((3, len(which)))
         x, y = (column + x) * _PLATE, (row + y) * _PLATE

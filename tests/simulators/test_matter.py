@@ -19,7 +19,7 @@ from simulators.composition import Composition
 from simulators.matter import Matter, Received
 from simulators.sample import SHIPPED, Sample, load_sample
 from simulators.scene import Crystals, Scene, Window
-from tests.simulators.bench import a_slab, sample_with
+from tests.simulators.bench import a_slab, sample_with, undamaged
 
 NM = 1e-9
 WIDE = Window((-30 * NM, -160 * NM), (140 * NM, 320 * NM))
@@ -237,6 +237,14 @@ def test_more_dose_never_unmakes_a_false_crystal() -> None:
     known = {tuple(place) for place in more.centre.tolist()}
     assert 0 < len(some) < len(more)
     assert all(tuple(place) in known for place in some.centre.tolist())
+
+
+def test_a_contact_without_interphase_and_a_beam_that_does_no_harm_have_no_crystals() -> None:
+    sample = undamaged(load_sample("abrupt"))
+    scene = _matter(sample).scene(Window((100 * NM, 0.0), (50 * NM, 50 * NM)), 0.0, _even(1e5), 0.0, 100.0)
+    assert len(scene.crystals) == 0
+    lipon = material("LiPON").number_densities["N"]
+    assert scene.glass["N"] == pytest.approx(scene.thickness * lipon)
 
 
 def test_tilting_turns_centres_and_lattices_about_y() -> None:
