@@ -18,7 +18,7 @@ from drivers.column import Column
 from drivers.cryostat import Cryostat
 from drivers.eds import Eds
 from drivers.errors import RigError
-from drivers.interlocks import Guard, Interlocks
+from drivers.interlocks import Interlocks
 from drivers.kind import Device, Kind
 from drivers.links import (
     HIGH_WATER,
@@ -68,6 +68,7 @@ class Rig:
     links: list[Link | HttpLink | MessageLink] = field(default_factory=list)
     taps: list[TapLink | TapMessages] = field(default_factory=list)
     devices: dict[str, Device] = field(default_factory=dict)
+    interlocks: Interlocks = field(init=False)
     lock: FileLock | None = None  # of a real rig, which is open in one process at a time
 
     @property
@@ -220,7 +221,7 @@ def open_rig(
         world.load(remembered)
     roles = {stage: f"sample_stage@{station}" for station, stage in rig.model.sample_stage.items()}
     opened = Rig(rig.model, rig.text, clock, abort, world, clock.now())
-    interlocks = Interlocks(states_of(opened, latched), roles=roles)
+    opened.interlocks = Interlocks(states_of(opened, latched), roles=roles)
     if not rig.model.simulated:
         opened.lock = riglock.take(rig.model.name, clock)
 
@@ -234,7 +235,7 @@ def open_rig(
         lines = _Lines(opened, simulated_boxes(rig, world) if world is not None else {}, record)
         for name in _beam_first(rig):
             try:
-                _open_device(rig, name, rig.model.devices[name], opened, lines, interlocks.guard, between_transactions)
+                _open_device(rig, name, rig.model.devices[name], opened, lines, between_transactions)
             except RigError as error:
                 error.at(name, "open")
                 if missing is None:
@@ -349,9 +350,7 @@ class _Lines:
         return MemoryLink(name, peer, opened.clock, opened.abort)
 
 
-def _open_device(
-    rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines: _Lines, guard: Guard, wait: Wait
-) -> None:
+def _open_device(rig: RigText, name: str, entry: DeviceEntry, opened: Rig, lines: _Lines, wait: Wait) -> None:
     kind = rig.kind(name)
     link = lines.to(name, entry, kind)
     settings = rig.settings(name, kind.driver.Settings)
@@ -362,6 +361,7 @@ def _open_device(
         [wire] = rig.wires_to(f"{name}.{kind.input}")
         more[f"{kind.input}_latency"] = wire.latency
     more |= {number: getattr(rig.model.optics, number) for number in kind.optics}
+    guard = opened.interlocks.guard
     device = kind.driver(link, settings, limits=rig.limits(name), guard=guard, wait=wait, name=name, **more)
     opened.devices[name] = device  # one that fails to open is made safe with the others
     device.open()

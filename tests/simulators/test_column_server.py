@@ -102,14 +102,13 @@ def test_every_name_of_the_api_is_answered(tem: Tem) -> None:
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (Request("GET", "/v1/beam_shift"), 404),
+        (Request("GET", "/v1/beam_tilt"), 404),
         (Request("GET", "/v2/voltage"), 404),
         (Request("PUT", "/v1/voltage", (), b"100"), 404),
         (Request("GET", "/v1/stem_detector_param/BF"), 404),
         (Request("PUT", "/v1/beam_blanked", (), b"maybe"), 500),
         (Request("PUT", "/v1/beam_blanked", (), b"1" * 5000), 500),
         (Request("PUT", "/v1/column_valves_open", (), b"true"), 500),
-        (Request("PUT", "/v1/instrument_mode", (), b'"TEM"'), 500),
         (Request("PUT", "/v1/stage_position", (("method", "RUN"),), b'{"x": 0}'), 500),
         (Request("PUT", "/v1/stage_position", (("speed", "0.5"),), b'{"x": 0}'), 500),
         (Request("PUT", "/v1/stage_position", (), b'{"x": 0.002}'), 500),
