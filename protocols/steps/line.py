@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from acquisition.analysis.eds_map import EdsMap, Measured, measure
-from acquisition.analysis.interface import coordinates
 from acquisition.analysis.interphase import Doubts
-from acquisition.analysis.ramps import Ramp
+from acquisition.analysis.regions import chemistry, losses, regions, spectra
 from acquisition.datafile import Column, PassRecord, Recorded, open_record
 from acquisition.engine import Result
 from drivers.rigfile import Strict
@@ -24,11 +23,13 @@ from protocols.bench import StepRun
 from protocols.outlook import Exposure, Outlook, PostconditionError, StepError
 from protocols.plan import Plan
 from protocols.steps.base import Positive, Step
+from protocols.steps.line_report import along, calibrations, report
 from protocols.steps.mapping import Elements, Mapping, MapTaker
 from protocols.steps.shot import Pixels
 
 SEEN = 0.3  # share of the dark field's variance that the step of an interface must explain
 PIXELS_A_BIN = 1.5  # at least, so that no point of a profile is without a pixel
+ENOUGH = 380e-9  # m of the interface, a little below the 400 nm of a usual map
 LEAN = 5.0  # deg; how far off edge-on a cut is believed to be where nobody tilted it: assumed
 PROBE_UNSURE = 0.3  # of the probe's width that the rig file says: assumed
 DRAWS = 20210803  # seed of the bootstrap: the same record gives the same intervals
@@ -113,9 +114,13 @@ class EdsLine(Step):
         run.progress(0.2, "fitting", area)
         with open_record(run.path(recorded["file"])) as record:
             events = _recorded(record, run)
-        found = _measure(events, run, self)
+        doubts = _doubts(run, self)
+        found = _measure(events, run, self, doubts)
+        if (averaged := along(events, found)) < ENOUGH:
+            short = f"note: averaged along {averaged * 1e9:.0f} nm of the interface; 400 nm or more are advised"
+            run.progress(0.9, short, area)
         run.progress(0.9, "filing", area)
-        return _file(events, found, run, area)
+        return _file(events, found, doubts, run, area)
 
 
 def _recorded(record: Recorded, run: StepRun) -> EdsMap:
@@ -161,13 +166,13 @@ def _dark_field(record: Recorded, run: StepRun, valid: list[PassRecord]) -> NDAr
     return run.rig.scan.electrons(mean, frame.dwell)
 
 
-def _measure(recorded: EdsMap, run: StepRun, step: EdsLine) -> Measured:
+def _measure(recorded: EdsMap, run: StepRun, step: EdsLine, doubts: Doubts) -> Measured:
     rig = run.rig.file
     try:
         found = measure(
             recorded,
             rig.optics,
-            _doubts(run, step),
+            doubts,
             dark=material(step.metal),
             bright=material(step.film),
             bin_width=max(step.bin, PIXELS_A_BIN * max(recorded.frame.pitch)),
@@ -197,19 +202,22 @@ def _doubts(run: StepRun, step: EdsLine) -> Doubts:
     return Doubts(probe, unsure, lean, step.roughness, rig.calibrations.scan_scale.uncertainty)
 
 
-def _file(recorded: EdsMap, found: Measured, run: StepRun, area: str) -> Result:
+def _file(recorded: EdsMap, found: Measured, doubts: Doubts, run: StepRun, area: str) -> Result:
     """Write the profile's own file and give the result."""
     title = f"profile across {area}"
     name, file = run.new_file(title)
     settings, visits = run.rig.eds.settings, len(recorded.pixels_done)
     live = recorded.electrons / electrons(run.ledger.belief.current, 1.0)  # s a pixel is seen in one visit
+    in_bins = spectra(recorded, found)
+    by_name = regions(recorded, found, run.rig.file.optics, in_bins)
+    composition = chemistry(found, by_name)
     with file:
         file.start()
         file.spectrum_line(
             "profile",
             title=title,
             positions=found.profile.position,
-            spectra=_spectra(recorded, found),
+            spectra=in_bins,
             ev_per_channel=settings.ev_per_channel,
             offset_ev=settings.offset,
             elements=recorded.elements,
@@ -222,56 +230,9 @@ def _file(recorded: EdsMap, found: Measured, run: StepRun, area: str) -> Result:
             counts, errors = found.profile.rate(element)
             columns[element] = Column(counts / live, "1/s", errors / live)
         file.table("profile_table", columns, title=title)
-        report = _report(found)
-        file.finish(status="complete", ended=run.rig.clock.utc(), results=report)
-    return {"file": name, "area": area, "report": report}
-
-
-def _spectra(recorded: EdsMap, found: Measured) -> NDArray[np.uint32]:
-    """Spectra (bins, channels) of the same bins as the profile."""
-    columns, rows = recorded.frame.pixels
-    x, y = coordinates((rows, columns), recorded.frame.pitch)
-    normal = np.array(found.interface.normal)
-    across = (x[None, :] * normal[0] + y[:, None] * normal[1]).ravel() - found.interface.position
-    moved = np.array(recorded.shifts).reshape(-1, 2) @ normal
-    first = found.profile.position[0] - found.profile.bin_width / 2
-    place = (across[recorded.pixels] - moved[recorded.passes] - first) / found.profile.bin_width
-    bins, channels = found.profile.position.size, recorded.energies.size
-    kept = (place >= 0) & (place < bins)
-    number = place[kept].astype(np.int64)
-    flat = np.bincount(number * channels + recorded.channels[kept], minlength=bins * channels)
-    return flat.reshape(bins, channels).astype(np.uint32)
-
-
-def _report(found: Measured) -> dict[str, Any]:
-    """What goes into results.json."""
-    report: dict[str, Any] = {"profiles": {element: _ramp_facts(ramp) for element, ramp in found.ramps.items()}}
-    if found.width is not None:
-        report["interphase"] = {"width_nm": _nm(found.width.value), "ci95_nm": [_nm(edge) for edge in found.width.ci95]}
-        if found.width.upper_bound is not None:
-            report["interphase"]["upper_bound_nm"] = _nm(found.width.upper_bound)
-    if found.thickness is not None:
-        report["film_thickness_nm"] = _nm(found.thickness)
-    report["interface"] = {
-        "angle_deg": round(float(np.degrees(found.interface.angle)), 3),
-        "position_nm": _nm(found.interface.position),
-    }
-    return report
-
-
-def _ramp_facts(ramp: Ramp) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "ramp_nm": _nm(ramp.extent),
-        "ci95_nm": [_nm(edge) for edge in ramp.ci95],
-        "counts": round(ramp.counts, 1),
-        "from_nm": _nm(ramp.start),
-        "to_nm": _nm(ramp.end),
-    }
-    bound = ramp.ci95[1] if ramp.upper_bound is None and not ramp.ci95[0] > 0.0 else ramp.upper_bound
-    if bound is not None:  # an extent that may as well be nothing is known only by its upper end
-        facts["upper_bound_nm"] = _nm(bound)
-    return facts
-
-
-def _nm(metres: float) -> float:
-    return round(metres * 1e9, 3)
+        taken = run.rig.clock.utc()
+        found_factors = calibrations(composition, taken=taken.isoformat(), file=name)
+        told = report(recorded, found, doubts, by_name, composition, losses(recorded, found))
+        told["calibrations"] = found_factors
+        file.finish(status="complete", ended=taken, results=told)
+    return {"file": name, "area": area, "calibrations": found_factors, "report": told}
