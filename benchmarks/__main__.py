@@ -1,4 +1,4 @@
-"""All benchmarks, or those that are named: `python -m benchmarks [NAME ...] [--bluesky PYTHON]`."""
+"""All benchmarks, or those that are named: `python -m benchmarks [NAME ...] [--bluesky PYTHON] [--abtem PYTHON]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 
 # the whole run first: on Linux a child's peak memory is never below what its parent had when it began
-NAMES = ("whole_run", "queries", "engine", "events", "eds_map", "dark_field", "camera")
+NAMES = ("whole_run", "queries", "engine", "events", "eds_map", "dark_field", "camera", "lattice_image")
 
 
 def main() -> None:
@@ -14,14 +14,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)} [default: all]")
     parser.add_argument("--bluesky", default=sys.executable, metavar="PYTHON", help="an interpreter that has bluesky")
+    parser.add_argument("--abtem", default=sys.executable, metavar="PYTHON", help="an interpreter that has abTEM")
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     for name in asked.names or NAMES:
-        _run(name, asked.bluesky)
+        _run(name, asked.bluesky, asked.abtem)
 
 
-def _run(name: str, bluesky: str) -> None:
+def _run(name: str, bluesky: str, abtem: str) -> None:
     # each imported only when its turn comes, so that the first starts from a small process
     match name:
         case "whole_run":
@@ -52,6 +53,10 @@ def _run(name: str, bluesky: str) -> None:
             from benchmarks import camera
 
             camera.main()
+        case "lattice_image":
+            from benchmarks import lattice_image
+
+            lattice_image.main(abtem=abtem)
 
 
 if __name__ == "__main__":

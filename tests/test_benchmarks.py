@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import camera, dark_field, eds_map, engine, events, queries, whole_run
+from benchmarks import camera, dark_field, eds_map, engine, events, lattice_image, queries, whole_run
 from benchmarks.__main__ import NAMES
 from benchmarks.watched_run import peak_memory
 
@@ -39,6 +39,7 @@ TINY_MAINS: dict[str, Callable[[Path], None]] = {
     "eds_map": lambda folder: eds_map.main(pixels=16, rounds=1),
     "dark_field": lambda folder: dark_field.main(pixels=8, rounds=1),
     "camera": lambda folder: camera.main(side=4, rounds=1, depths=[8], disk=folder),
+    "lattice_image": lambda folder: lattice_image.main(small=64, whole=128, rounds=1, abtem=str(folder / "none")),
 }
 
 
