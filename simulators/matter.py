@@ -56,6 +56,7 @@ class Matter:
         self._entries = sample.interphase.crystals if sample.interphase else ()
         self._false = tuple(sample.damage.growth)
         self._tiles: dict[tuple[int, ...], Placed] = {}
+        self._grains: dict[str, Grains] = {}
 
     @cached_property
     def _composition(self) -> Composition:
@@ -115,8 +116,10 @@ class Matter:
 
     def grains(self, phase: str, x: Array, y: Array, tilt: float) -> tuple[NDArray[np.intp], Array]:
         """Which grain of a film stands at places of the lamella's frame, m, as x, and the turns of those met."""
-        size = parse(constants("matter")["grains"][phase], "length")
-        grain, orientations = Grains(size, (self._seed, _STREAM, _GRAINS, sum(phase.encode()))).of(x, y)
+        if phase not in self._grains:
+            size = parse(constants("matter")["grains"][phase], "length")
+            self._grains[phase] = Grains(size, (self._seed, _STREAM, _GRAINS, sum(phase.encode())))
+        grain, orientations = self._grains[phase].of(x, y)
         return grain, _turned(orientations, tilt)
 
     def left(self, phase: str, received: Array, temperature: float) -> Array:

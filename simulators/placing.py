@@ -114,20 +114,28 @@ class Grains:
 
     def __init__(self, size: float, key: tuple[int, ...]) -> None:
         self._size, self._key = size, key
+        self._known: dict[tuple[int, int], tuple[Array, Array]] = {}
 
     def of(self, x: Array, y: Array) -> tuple[NDArray[np.intp], Array]:
         """Which grain each point belongs to, as x and y, m, and the turns of the grains, (grains, 3, 3)."""
-        columns = np.arange(int(np.floor(x.min() / self._size)) - 2, int(np.floor(x.max() / self._size)) + 3)
-        rows = np.arange(int(np.floor(y.min() / self._size)) - 2, int(np.floor(y.max() / self._size)) + 3)
-        points, orientations = [], []
-        for column in columns.tolist():
-            for row in rows.tolist():
-                random = stream(*self._key, column, row)
-                points.append((np.array([column, row]) + random.random(2)) * self._size)
-                orientations.append(turns(1, random)[0])
+        columns, rows = (
+            range(int(np.floor(place.min() / self._size)) - 2, int(np.floor(place.max() / self._size)) + 3)
+            for place in (x, y)
+        )
+        points, orientations = zip(*(self._grain(column, row) for column in columns for row in rows), strict=True)
         _, nearest = cKDTree(np.array(points)).query(np.column_stack([x.ravel(), y.ravel()]))
-        met, grain = np.unique(nearest, return_inverse=True)
-        return grain.reshape(x.shape), np.array(orientations)[met]
+        met = np.flatnonzero(np.bincount(nearest, minlength=len(points)))
+        number = np.zeros(len(points), np.intp)
+        number[met] = np.arange(len(met))
+        return number[nearest].reshape(x.shape), np.array(orientations)[met]
+
+    def _grain(self, column: int, row: int) -> tuple[Array, Array]:
+        """The point and the turn of one square."""
+        if (column, row) not in self._known:
+            random = stream(*self._key, column, row)
+            point = (np.array([column, row]) + random.random(2)) * self._size
+            self._known[column, row] = point, turns(1, random)[0]
+        return self._known[column, row]
 
 
 def stream(*key: int) -> np.random.Generator:
