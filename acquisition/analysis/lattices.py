@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,14 @@ class Lattice:
     def reported(self) -> str:
         """The name that results give it."""
         return POLYMORPHS.get(self.phase, self.phase)
+
+    @cached_property
+    def doubles(self) -> float:
+        """How often a crystal of any orientation shows two spots at an angle, 0 to 1; a guess as good as `shows`."""
+        apart = np.sin(self.key[:, 2])
+        shown = self.alike * self.shows[self.pairs].prod(axis=1) / (self.length[self.pairs].prod(axis=1) * apart + 1)
+        # either order, and either of each Friedel pair
+        return 1 - math.exp(-float(shown[apart > math.sin(_PLANE)].sum()) * TILT**2 / 16)
 
     def ring(self, length: Array, error: Array) -> Array:
         """Return the density of single spots of one crystal of any orientation at distances (s,), m^2.

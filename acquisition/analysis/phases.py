@@ -44,12 +44,14 @@ class Crystal:
 class Verdict:
     """What a group of spots is: posterior of each reported phase; `nothing` for unrelated spots.
 
-    phase: the likeliest, and crystal: its likeliest lattice.  decided: whether its posterior is above the threshold.
+    phase: the likeliest, and crystal: its likeliest lattice.  lattices: the posterior of each candidate, polymorphs
+    apart.  decided: whether the posterior of the phase is above the threshold.
     """
 
     phase: str
     crystal: Crystal
     posterior: Mapping[str, float]
+    lattices: Mapping[str, float]
     decided: bool
 
     @property
@@ -111,13 +113,16 @@ class Candidates:
         rivals = [each for each in free if set(each.spots) & set(best.spots)]
         weights: dict[str, float] = {}
         for each in rivals:
-            name = names[each.phase]
-            weights[name] = weights.get(name, 0.0) + math.exp(each.evidence - best.evidence)
+            weights[each.phase] = weights.get(each.phase, 0.0) + math.exp(each.evidence - best.evidence)
         whole = sum(weights.values()) + math.exp(-best.evidence)
-        posterior = {name: weight / whole for name, weight in sorted(weights.items(), key=lambda item: -item[1])}
+        lattices = {phase: weight / whole for phase, weight in weights.items()}
+        of_phases: dict[str, float] = {}
+        for phase, weight in lattices.items():
+            of_phases[names[phase]] = of_phases.get(names[phase], 0.0) + weight
+        posterior = dict(sorted(of_phases.items(), key=lambda item: -item[1]))
         phase = next(iter(posterior))
         crystal = max((each for each in rivals if names[each.phase] == phase), key=lambda each: each.evidence)
-        return Verdict(phase, crystal, posterior, posterior[phase] >= sure)
+        return Verdict(phase, crystal, posterior, lattices, posterior[phase] >= sure)
 
 
 class _Fitting:

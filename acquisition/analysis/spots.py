@@ -65,6 +65,10 @@ class Spots:
             place_error=self.place_error[kept],
         )
 
+    def turned(self, k: Array) -> Spots:
+        """Return them with other positions, (n, 2), 1/m."""
+        return replace(self, k=k)
+
     def rescaled(self, factor: float) -> Spots:
         """Return them as they are when a pixel is `factor` times as large as believed."""
         return replace(
