@@ -115,13 +115,13 @@ def test_crystals_are_the_same_in_whatever_order_one_looks(order: list[int]) -> 
     matter = _matter(sample_with())
     seen = {part: matter.crystals(parts[part], 0.0, _none) for part in order}
     for part, window in enumerate(parts):
-        fresh = _fresh(part, window)
-        assert np.array_equal(seen[part].centre, fresh.centre)
-        assert np.array_equal(seen[part].turn, fresh.turn)
+        alone = _alone(window)
+        assert np.array_equal(seen[part].centre, alone.centre)
+        assert np.array_equal(seen[part].turn, alone.turn)
 
 
 @cache
-def _fresh(part: int, window: Window) -> Crystals:
+def _alone(window: Window) -> Crystals:
     return _matter(sample_with()).crystals(window, 0.0, _none)
 
 
