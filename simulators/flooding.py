@@ -107,7 +107,7 @@ class Flooding:
         hidden_errors: bool,
     ) -> None:
         self._numbers = numbers = constants("microscope")["tem"]
-        self._column, self._sees, self._met, self._received = column, sees, met, received
+        self._column, self.sees, self._met, self._received = column, sees, met, received
         self._drift, self._goniometer, self._middle = drift, goniometer, middle
         self._shots, self._detector = shots, Detector.of_column()
         current, diameter, pixel, defocus, uneven = hidden.uniform(-1.0, 1.0, 5) * hidden_errors
@@ -169,7 +169,7 @@ class Flooding:
         for stop in sorted(stop for stop in stops if begun < stop <= now):
             self._shine(begun, stop)
             begun = stop
-            if shot is not None and stop == shot.middle and shot.image is None:
+            if shot is not None and stop == shot.middle and shot.lit > 0.0:
                 shot.image = self._seen(shot)
         self._time = now
 
@@ -221,7 +221,7 @@ class Flooding:
         x, y = (float(one[0]) for one in self._displaced(np.array([shot.middle])))
         middle = self._image.to(shot.settings.image_shift)
         corner = (self._middle + middle[0] - x - side * pitch / 2.0, middle[1] - y - side * pitch / 2.0)
-        scene = self._sees(Window(corner, (side * pitch, side * pitch)))
+        scene = self.sees(Window(corner, (side * pitch, side * pitch)))
         lens = Lens.of_column(self._column.beam_energy, shot.settings.defocus + self.defocus_offset)
         image = intensity(scene, lens, (side, side), pitch)
         disc = self._beam.to(shot.settings.beam_shift)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from drivers.column_settings import TemSettings
 from drivers.rigfile import CurrentCalibration, LengthCalibration
 from drivers.ticket import Flood
+from simulators.scene import Crystals, Scene, Window
 from tests.simulators.column_bench import SETTINGS, ColumnBench, a_driver, column_bench
 
 NM, PM = 1e-9, 1e-12
@@ -42,9 +45,17 @@ ELECTRONS = 1e-9 / 1.602176634e-19  # a second
 DISC = math.pi / 4.0 * (300 * NM) ** 2
 
 
+def vacuum(window: Window) -> Scene:
+    """What stands where nothing stands."""
+    nothing = np.zeros((1, 1))
+    crystals = Crystals((), np.zeros(0, np.intp), np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3, 3)), np.zeros(0))
+    return Scene(window, max(window.size), nothing, {}, (), crystals, 100.0, (0,))
+
+
 def flood_bench() -> ColumnBench:
-    """A microscope that is blanked and in STEM, under a driver that knows of its TEM mode."""
+    """A microscope that is blanked and in STEM, under a driver that knows of its TEM mode; its camera sees vacuum."""
     bench = column_bench(opened=False)
+    bench.world.flooding.sees = vacuum
     bench.column = a_driver(bench.link, WITH_TEM)
     bench.column.open()
     return bench

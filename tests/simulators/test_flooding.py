@@ -19,7 +19,7 @@ from simulators.tem_camera import CAMERA
 from simulators.world import World
 from tests.drivers.scan_bench import a_world
 from tests.simulators.bench import make_world
-from tests.simulators.flood_bench import DISC, ELECTRONS, NM
+from tests.simulators.flood_bench import DISC, ELECTRONS, NM, vacuum
 from tests.simulators.test_column_server import Tem, run
 
 
@@ -28,6 +28,7 @@ class Flooded(Tem):
 
     def __init__(self, world: World | None = None, shutter: str = "PRE_SPECIMEN", exposure: float = 0.1) -> None:
         super().__init__(world)
+        self.world.flooding.sees = vacuum
         wire.see_done(self.put(wire.MODE, "TEM"))
         wire.see_done(self.ask(tem.CAMERA.put(tem.CameraSetting("FULL", 16, exposure, shutter), CAMERA)))
 
