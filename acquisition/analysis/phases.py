@@ -22,6 +22,7 @@ _FAR = 16.0  # squares of standard deviations that a pair may be off in all
 _NEAR = 12.0  # and a further spot
 _HIDES = 0.12e9  # 1/m around a spot
 _MISSED = 0.7  # how often, of what should show, something does show
+_WEAK = -3.0  # logarithm of the evidence below which a lattice is no rival of any other
 _MOST = 400  # seeds of a phase that are followed in one patch, the likeliest
 
 
@@ -150,17 +151,16 @@ class _Fitting:
         best: dict[tuple[int, ...], Crystal] = {}
         sums: dict[tuple[int, ...], float] = {}
         more = self._more(turned, pair)
-        for owned, single in ((pair, True), (more, False)):
-            evidence = self._evidence(turned, owned) + np.log(alike)
+        longer = (more >= 0).sum(axis=1) > 2
+        for owned, of, several in ((pair, turned, alike), (more[longer], turned[longer], alike[longer])):
+            evidence = self._evidence(of, owned, np.log(several)) if len(owned) else np.empty(0)
             for seed in np.argsort(-evidence):
-                if evidence[seed] < -3.0:
+                if evidence[seed] < _WEAK:
                     break
                 members = np.flatnonzero(owned[seed] >= 0)
                 spots = tuple(members.tolist())
-                if single:
+                if len(spots) == 2:
                     sums[spots] = np.logaddexp(sums.get(spots, -np.inf), evidence[seed])
-                elif len(spots) == 2:
-                    continue
                 if spots not in best:
                     labels = tuple(self._one.labels[i] for i in owned[seed][members])
                     best[spots] = Crystal(self._one.phase, spots, labels, float(evidence[seed]))
@@ -227,14 +227,14 @@ class _Fitting:
             owned[:, spot] = np.where(pair[:, spot] >= 0, pair[:, spot], np.where(gain > 0, which, -1))
         return owned
 
-    def _evidence(self, turned: Array, owned: NDArray[np.intp]) -> Array:
-        """Logarithm of the evidence of each seed with the spots that it owns, (seeds,)."""
+    def _evidence(self, turned: Array, owned: NDArray[np.intp], several: Array) -> Array:
+        """Logarithm of the evidence of each seed with the spots that it owns, (seeds,); several: of how many alike."""
         spots, one = self._spots, self._one
         has = owned >= 0
         of = np.where(has, owned, 0)
         at = np.take_along_axis(turned, of[:, :, None], axis=1)  # (seeds, spots, 3)
         each = np.log(one.shows)[of] - (np.log(2 * math.pi * spots.along * spots.across) + self._chance)[None, :]
-        total: Array = self._prior + np.where(has, each, 0.0).sum(axis=1)
+        total: Array = self._prior + several + np.where(has, each, 0.0).sum(axis=1)
         # turned about the beam
         off, way = spots.k[None] - at[:, :, :2], (spots.k / spots.length[:, None])[None]
         along = (off * way).sum(axis=2) / spots.along
@@ -245,7 +245,9 @@ class _Fitting:
         squares = squares - np.where(has, across * lever, 0.0).sum(axis=1) ** 2 / stiff
         total += 0.5 * np.log(2 * math.pi / stiff) - squares / 2
         tilts, excited, free = self._tilts(at, has)
-        total += tilts + self._places(has) + self._missing(turned, excited, free)
+        total += tilts + self._places(has)
+        worth = total > _WEAK  # what is missing only makes it less
+        total[worth] += self._missing(turned[worth], excited[worth], free[worth])
         return total
 
     def _tilts(self, at: Array, has: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
