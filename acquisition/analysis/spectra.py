@@ -76,14 +76,13 @@ def line_shapes(
     *,
     beam_energy: float,
     fwhm_mn: float,
-    film: Material,
+    film: Material | None = None,
     path: float = 0.0,
 ) -> LineShapes:
     """Make the shapes of the lines of some elements, of those always present, and of the bremsstrahlung.
 
-    energies: middle of each channel, eV, evenly spaced.  beam_energy, fwhm_mn (resolution at Mn Ka): eV.  film: what
-    the bremsstrahlung comes from.  path: m, of X-rays from the far face of the film to the detector side, by which the
-    film absorbs its own bremsstrahlung.  Within a family lines stand as their emission and the detector's efficiency
+    energies: middle of each channel, eV, evenly spaced.  beam_energy, fwhm_mn (resolution at Mn Ka): eV.  film: which
+    absorbs its own bremsstrahlung, along a path (m) of X-rays from its far face to the detector side; None for none.  Within a family lines stand as their emission and the detector's efficiency
     say, and what escapes from the detector as Si K stands at the escape energy (physics.xrays, physics.xray_detector).
     """
     axis = np.asarray(energies, dtype=np.float64)
@@ -105,8 +104,11 @@ def line_shapes(
             names.append(family)
             shapes.append(shape / shape.sum())
     inside = np.maximum(axis, _LOWEST)
-    background = xrays.bremsstrahlung(film.number_densities, beam_energy, inside) * xray_detector.efficiency(inside)
-    background *= xrays.absorption_factor(xrays.mass_attenuation(film.mass_fractions, inside) * film.density * path)
+    # of thin things the shape is the same whatever they are made of
+    background = xrays.bremsstrahlung({"C": 1.0}, beam_energy, inside) * xray_detector.efficiency(inside)
+    if film is not None:
+        chi = xrays.mass_attenuation(film.mass_fractions, inside) * film.density * path
+        background *= xrays.absorption_factor(chi)
     used = axis >= _LOWEST
     background = np.where(used, background, 0.0)
     return LineShapes((*names, BACKGROUND), axis, np.stack([*shapes, background / background.sum()]), used)

@@ -1,4 +1,4 @@
-"""Draws one picture each: an image with its scale bar, an element map, a sum spectrum, a profile with its ramps."""
+"""Draws one picture each: an image with its scale bar, and a profile with its ramps."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ from typing import Any
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from acquisition.datafile import Column
 from drivers.ticket import Frame
-from physics.xrays import lines, silicon_escape_energy
+from physics.dose import E_PER_A2
 
 COLOURS = {"P": "#d55e00", "N": "#0072b2", "O": "#009e73"}  # told apart by all eyes (Okabe and Ito)
 OTHER = "#444444"
-SMOOTH = 2.0  # pixels; standard deviation that a map of few counts is smoothed with, said on the map
 BARS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # nm
-LABELLED = ("C K", "N K", "O K", "Cu L", "P K", "Cu K")
-TICKS = (0.2, 0.3, 0.5, 1, 2, 3, 5, 10)  # keV
-APART = 20.0  # eV; peaks closer than that share a label
 SMALL = 8  # points
 MARK = "#e69f00"
+ARROW = 0.3  # of the field: half the length of the arrow that stands for the line-scan
 
 
 def draw_image(axes: Axes, image: NDArray[Any], frame: Frame, found: Mapping[str, Any]) -> None:
@@ -34,37 +29,6 @@ def draw_image(axes: Axes, image: NDArray[Any], frame: Frame, found: Mapping[str
     axes.imshow(image, cmap="gray", vmin=low, vmax=max(1.1 * high, low + 1), interpolation="nearest")
     _mark(axes, frame, found)
     draw_scale_bar(axes, image.shape, frame.size)
-
-
-def draw_map(axes: Axes, counts: NDArray[np.float64], frame: Frame, element: str) -> None:
-    """Draw the counts in an element's line (rows, columns), smoothed; what a colour means stands beside it."""
-    smooth = ndimage.gaussian_filter(counts.astype(np.float64), SMOOTH)
-    drawn = axes.imshow(
-        smooth, cmap="inferno", vmin=0.0, vmax=max(float(np.percentile(smooth, 99.8)), 1e-9), interpolation="nearest"
-    )
-    draw_scale_bar(axes, counts.shape, frame.size)
-    bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.045, pad=0.02)
-    bar.set_label(f"counts a pixel, smoothed over {2.355 * SMOOTH * frame.pitch[0] * 1e9:.0f} nm", fontsize=SMALL)
-    bar.ax.tick_params(labelsize=SMALL)
-
-
-def draw_spectrum(axes: Axes, counts: NDArray[Any], energies: NDArray[np.float64], beam_energy: float) -> None:
-    """Draw counts against energy (channels,), eV, with the lines that may stand there named."""
-    axes.step(energies / 1e3, np.maximum(counts, 0.5), where="mid", color="black", linewidth=0.8)
-    top = max(float(counts.max()), 1.0)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(0.15, energies[-1] / 1e3)
-    axes.set_ylim(0.7, 12.0 * top)
-    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS], minor=False)
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("X-ray energy (keV)")
-    axes.set_ylabel("counts a channel")
-    for energy, label in _peaks(beam_energy):
-        near = np.abs(energies - energy) < 60.0
-        if near.any():
-            height = 1.3 * max(float(counts[near].max()), 1.0)
-            axes.text(energy / 1e3, height, label, rotation=90, ha="center", va="bottom", fontsize=SMALL)
 
 
 def draw_profile(axes: Axes, table: Mapping[str, Column], found: Mapping[str, Any]) -> None:
@@ -154,8 +118,28 @@ def _edges(found: Mapping[str, Any]) -> tuple[float, float] | None:
     return min(ramp["from_nm"] for ramp in ramps), max(ramp["to_nm"] for ramp in ramps)
 
 
+def say(axes: Axes, text: str) -> None:
+    """Write something, such as the dose, into the upper right corner of an image."""
+    axes.text(
+        0.98,
+        0.98,
+        text,
+        transform=axes.transAxes,
+        ha="right",
+        va="top",
+        fontsize=SMALL,
+        color="white",
+        bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 2},
+    )
+
+
+def said_dose(planned: float, at_most: float) -> str:
+    """What was given to a place and what it can have received in all (m^-2), for people."""
+    return f"{planned / E_PER_A2:.0f} e/A$^2$; at most {at_most / E_PER_A2:.0f} in all"
+
+
 def _mark(axes: Axes, frame: Frame, found: Mapping[str, Any]) -> None:
-    """The two edges of the interphase as dashed lines."""
+    """The two edges of the interphase as dashed lines, and the line-scan across it as an arrow."""
     edges = _edges(found)
     if edges is None or "interface" not in found:
         return
@@ -168,19 +152,15 @@ def _mark(axes: Axes, frame: Frame, found: Mapping[str, Any]) -> None:
         y = distance * math.sin(angle) / frame.pitch[1] + (rows - 1) / 2
         along = -math.sin(angle) / frame.pitch[0], math.cos(angle) / frame.pitch[1]
         axes.axline((x, y), (x + along[0] * 1e-9, y + along[1] * 1e-9), color=MARK, linewidth=1.3, linestyle="--")
-
-
-def _peaks(beam_energy: float) -> list[tuple[float, str]]:
-    """Energies, eV, and labels; what cannot be told apart shares one."""
-    peaks: list[tuple[float, str]] = []
-    for label in LABELLED:
-        element, shell = label.split()
-        family = [line for line in lines(element, beam_energy) if line.name.startswith(shell)]
-        peaks.append((max(family, key=lambda line: line.cross_section).energy, label))
-    phosphorus = next(energy for energy, label in peaks if label == "P K")
-    escape = silicon_escape_energy(phosphorus)
-    shared = [(e, f"{label}, P escape" if abs(e - escape) < APART else label) for e, label in peaks]
-    return shared if shared != peaks else [*peaks, (escape, "P escape")]
+    middle = found["interface"]["position_nm"] * 1e-9 + sum(edges) / 2 * 1e-9
+    tail, head = (
+        (
+            (middle + end) * math.cos(angle) / frame.pitch[0] + (columns - 1) / 2,
+            (middle + end) * math.sin(angle) / frame.pitch[1] + (rows - 1) / 2,
+        )
+        for end in (-ARROW * min(frame.size), ARROW * min(frame.size))
+    )
+    axes.annotate("", head, tail, arrowprops={"arrowstyle": "-|>", "color": MARK, "linewidth": 2.0})
 
 
 def draw_scale_bar(axes: Axes, shape: tuple[int, ...], size: tuple[float, float]) -> None:

@@ -6,11 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from acquisition.datafile import Recorded, open_record
-from acquisition.figures import lattice, scans
+from acquisition.figures import eds, lattice, scans
 from acquisition.figures.panel import Found, Panel, save
 
-SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (scans.panels, lattice.panels)
+SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (scans.panels, eds.panels, lattice.panels)
 """What makes pictures of a data file; each gives those that it knows how to draw."""
+
+SHARED = frozenset({"profiles", "interphase", "interface", "thickness_slope"}) | {
+    "film_thickness_nm",
+    "film_thickness_uncertainty_nm",
+}
+"""Results that pictures of other files show as well."""
+ALONE = ("thickness", "spectra", "counts")  # the last word of names of pictures that the overview has no room for
 
 
 def write_figures(run_folder: Path) -> list[Path]:
@@ -26,9 +33,7 @@ def write_figures(run_folder: Path) -> list[Path]:
         with open_record(path) as record:
             about = record.about
             heading = f"{about.sample}: {about.recipe_name}" + (" (simulated)" if about.simulated else "")
-            found |= {
-                key: value for key, value in record.results.items() if key in ("profiles", "interphase", "interface")
-            }
+            found |= {key: value for key, value in record.results.items() if key in SHARED}
             for panel in (panel for source in SOURCES for panel in source(record)):
                 panels.pop(panel.name, None)
                 panels[panel.name] = panel
@@ -43,5 +48,5 @@ def write_figures(run_folder: Path) -> list[Path]:
 
 def _overview(panels: Sequence[Panel]) -> list[Panel]:
     """The latest map with what belongs to it; without one, the latest images."""
-    of_map = [panel for panel in panels if panel.name.startswith("eds_")]
+    of_map = [panel for panel in panels if panel.name.startswith("eds_") and not panel.name.endswith(ALONE)]
     return of_map or [panel for panel in panels if not panel.name.startswith("focus")][-4:]

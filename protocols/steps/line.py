@@ -15,7 +15,7 @@ from acquisition.analysis.regions import chemistry, losses, regions, spectra
 from acquisition.datafile import Column, PassRecord, Recorded, open_record
 from acquisition.engine import Result
 from drivers.rigfile import Strict
-from physics.dose import electrons
+from physics.dose import E_PER_A2, electrons
 from physics.materials import material, names
 from physics.quantities import Fluence, Metres, Radians
 from physics.units import parse
@@ -114,13 +114,14 @@ class EdsLine(Step):
         run.progress(0.2, "fitting", area)
         with open_record(run.path(recorded["file"])) as record:
             events = _recorded(record, run)
+            dose = _dose(record)
         doubts = _doubts(run, self)
         found = _measure(events, run, self, doubts)
         if (averaged := along(events, found)) < ENOUGH:
             short = f"note: averaged along {averaged * 1e9:.0f} nm of the interface; 400 nm or more are advised"
             run.progress(0.9, short, area)
         run.progress(0.9, "filing", area)
-        return _file(events, found, doubts, run, area)
+        return _file(events, found, doubts, dose, run, area)
 
 
 def _recorded(record: Recorded, run: StepRun) -> EdsMap:
@@ -145,6 +146,15 @@ def _recorded(record: Recorded, run: StepRun) -> EdsMap:
         dark_field=_dark_field(record, run, valid),
         electrons=electrons(run.ledger.belief.current, live),
     )
+
+
+def _dose(record: Recorded) -> dict[str, float]:
+    """What the map gave, and the most that a place in it can have received in all, e/A^2."""
+    passes = record.passes()
+    return {
+        "planned_e_per_A2": round(sum(p.fluence_planned for p in passes) / E_PER_A2, 3),
+        "at_most_e_per_A2": round(max(p.dose_after for p in passes) / E_PER_A2, 3),
+    }
 
 
 def _dark_field(record: Recorded, run: StepRun, valid: list[PassRecord]) -> NDArray[np.float64]:
@@ -202,7 +212,7 @@ def _doubts(run: StepRun, step: EdsLine) -> Doubts:
     return Doubts(probe, unsure, lean, step.roughness, rig.calibrations.scan_scale.uncertainty)
 
 
-def _file(recorded: EdsMap, found: Measured, doubts: Doubts, run: StepRun, area: str) -> Result:
+def _file(recorded: EdsMap, found: Measured, doubts: Doubts, dose: dict[str, float], run: StepRun, area: str) -> Result:
     """Write the profile's own file and give the result."""
     title = f"profile across {area}"
     name, file = run.new_file(title)
@@ -233,6 +243,6 @@ def _file(recorded: EdsMap, found: Measured, doubts: Doubts, run: StepRun, area:
         taken = run.rig.clock.utc()
         found_factors = calibrations(composition, taken=taken.isoformat(), file=name)
         told = report(recorded, found, doubts, by_name, composition, losses(recorded, found))
-        told["calibrations"] = found_factors
+        told |= {"calibrations": found_factors, "dose_of_map": dose}
         file.finish(status="complete", ended=taken, results=told)
     return {"file": name, "area": area, "calibrations": found_factors, "report": told}

@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from acquisition.datafile import Column
-from acquisition.figures.axes import draw_image, draw_map, draw_profile, draw_spectrum
+from acquisition.figures.axes import draw_image, draw_profile
+from acquisition.figures.eds_axes import draw_line_scan, draw_map, draw_spectrum
 from acquisition.figures.write import write_figures
 from drivers.ticket import Frame
 from tests.acquisition.known_map import PASSES, STARTED, begin, take_pass
@@ -64,9 +65,8 @@ def test_a_map_gives_all_its_pictures_over_old_ones_and_the_overview_last(tmp_pa
     (tmp_path / "figures" / "overview.png").write_bytes(b"of the run before it was resumed")
     written = write_figures(map_run(tmp_path))
     names = [path.name for path in written]
-    assert {"eds_map-P.png", "eds_map-N.png", "eds_map-O.png", "eds_map-spectrum.png", "eds_line-profile.png"} <= set(
-        names
-    )
+    # the channels of this map end below P K
+    assert {"eds_map-N.png", "eds_map-O.png", "eds_map-spectrum.png", "eds_line-profile.png"} <= set(names)
     assert names[-1] == "overview.png"
     for path in written:
         head = path.read_bytes()[:24]
@@ -75,7 +75,7 @@ def test_a_map_gives_all_its_pictures_over_old_ones_and_the_overview_last(tmp_pa
 
 
 def test_an_aborted_map_has_pictures_too(tmp_path: Path) -> None:
-    assert any(path.name == "eds_map-P.png" for path in write_figures(map_run(tmp_path, "aborted")))
+    assert any(path.name == "eds_map-N.png" for path in write_figures(map_run(tmp_path, "aborted")))
 
 
 def test_a_run_without_data_has_no_pictures(tmp_path: Path) -> None:
@@ -104,9 +104,27 @@ def test_the_interphase_is_marked_where_it_was_found() -> None:
 
 def test_a_map_says_what_its_colours_mean() -> None:
     drawn = axes()
-    draw_map(drawn, np.ones((64, 128)), FIELD, "P")
+    draw_map(drawn, np.where(np.arange(128) < 20, np.nan, 3.0) * np.ones((64, 1)), FIELD, "counts per second")
     (bar,) = (other for other in drawn.figure.axes if other is not drawn)
-    assert bar.get_ylabel() == "counts a pixel, smoothed over 15 nm"
+    assert bar.get_ylabel() == "counts per second"
+    assert np.ma.getmaskarray(drawn.images[0].get_array())[:, :20].all()  # where nothing is known nothing is drawn
+
+
+def test_a_line_scan_is_in_counts_per_second_with_its_errors() -> None:
+    drawn = axes()
+    faint = Column(profile_table()["P"].values / 12, "1/s", np.full(88, 0.3))
+    draw_line_scan(drawn, profile_table() | {"N": faint}, FOUND)
+    assert drawn.get_ylabel() == "counts per second"
+    assert [text.get_text() for text in drawn.get_legend().get_texts()] == ["P", "N x 5", "interphase"]
+    assert len(drawn.collections) == 2
+
+
+def test_the_line_scan_is_an_arrow_on_the_image_of_the_map() -> None:
+    drawn = axes()
+    draw_image(drawn, np.ones((64, 128)), FIELD, FOUND)
+    (arrow,) = (note for note in drawn.texts if getattr(note, "arrow_patch", None) is not None)
+    assert arrow.xy[0] > arrow.xyann[0]  # from the metal into the film
+    assert arrow.xy[1] == pytest.approx(31.5)
 
 
 def test_lines_that_cannot_be_told_apart_share_a_label() -> None:
