@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -11,17 +11,18 @@ from acquisition.chain import Chain, Entry
 from acquisition.dosemap import Rectangle
 from acquisition.frames import Wander, received
 from acquisition.ledger import Ledger
+from drivers.camera import Camera
 from drivers.clock import VirtualClock
 from drivers.column import Column
 from drivers.cryostat import Cryostat
-from drivers.rigfile import Calibrations, Position, RigFile
+from drivers.rigfile import Calibration, Calibrations, Position, RigFile
 from drivers.scan import Scan
 from drivers.wire.obi import DAC_STEPS
 from protocols.heading import Recipe
 from protocols.job import Job, RunError, journal_of
 from protocols.passports import passport_entries
 from protocols.plan import Bounds, Finding, Plan, StepPlan, look_through
-from protocols.rigtext import RigText, column_settings, cryostat_settings, limits_of, scan_settings
+from protocols.rigtext import RigText, column_settings, cryostat_settings, has, limits_of, scan_settings
 
 TAIL = 3.0  # probe widths beyond a pixel that still count as touched
 
@@ -37,16 +38,17 @@ class Preview(NamedTuple):
 def look(job: Job) -> Preview:
     """Look through the recipe on the books of the sample's passport, which is only read; the rig stays closed."""
     entries, now = passport_entries(job), VirtualClock().utc()
-    preview = _look(job, [], now)
+    preview, floods = _look(job, [], now)
     light = now + timedelta(seconds=_before_light(preview.plans))
     if entries:
-        preview = _look(job, entries, light)
-    return preview._replace(findings=[*_stale(job.rig.model.calibrations, light), *preview.findings])
+        preview, floods = _look(job, entries, light)
+    counted = _counted_with(job.rig, floods)
+    return preview._replace(findings=[*_stale(counted, light), *preview.findings])
 
 
 def planned(job: Job) -> list[StepPlan]:
     """What each step is planned to take; empty for a Python recipe, whose steps show only as it runs."""
-    return _look(job, [], VirtualClock().utc()).plans
+    return _look(job, [], VirtualClock().utc())[0].plans
 
 
 def books_now(job: Job) -> Books:
@@ -115,8 +117,8 @@ def flood_of(rig: RigText) -> FloodBelief | None:
     )
 
 
-def _look(job: Job, entries: Sequence[Entry], light: datetime) -> Preview:
-    """Plan on what a passport will tell at first light."""
+def _look(job: Job, entries: Sequence[Entry], light: datetime) -> tuple[Preview, bool]:
+    """Plan on what a passport will tell at first light; also whether a step needs the parallel beam."""
     places, calibrations = places_of(job.recipe, job.rig.model), job.rig.model.calibrations
     books = Books(ledger_areas(job.recipe, places), belief_of(job.rig), flood_of(job.rig))
     books.map = received(entries, "", _wander(calibrations), light)
@@ -128,15 +130,29 @@ def _look(job: Job, entries: Sequence[Entry], light: datetime) -> Preview:
         ceiling=job.rig.model.sample_ceiling,
         column=(column := column_settings(job.rig)),
         column_limits=limits_of(job.rig, Column) if column is not None else None,
+        camera_limits=limits_of(job.rig, Camera) if has(job.rig, Camera) else None,
     )
     plan = Plan(places, books, bounds)
-    return Preview(*look_through(job.recipe.steps or (), plan, calibrations), books)
+    plans, findings = look_through(job.recipe.steps or (), plan, calibrations)
+    return Preview(plans, findings, books), plan.floods
 
 
-def _stale(calibrations: Calibrations, light: datetime) -> list[Finding]:
+def _counted_with(rig: RigText, floods: bool) -> dict[str, Calibration]:
+    """What the doses of a job are counted with, by name."""
+    calibrations, column = rig.model.calibrations, column_settings(rig)
+    found: dict[str, Calibration] = {
+        "beam current": calibrations.beam_current,
+        "scan scale": calibrations.scan_scale,
+    }
+    if floods and column is not None and (tem := column.tem) is not None:
+        found |= {"current of the parallel beam": tem.current, "diameter of its disc": tem.diameter}
+    return found
+
+
+def _stale(calibrations: Mapping[str, Calibration], light: datetime) -> list[Finding]:
     """Calibrations that will be too old at first light: no dose could be counted, so no beam would open."""
     findings = []
-    for what, calibration in (("beam current", calibrations.beam_current), ("scan scale", calibrations.scan_scale)):
+    for what, calibration in calibrations.items():
         if isinstance(calibration.taken, datetime):
             age = (light - calibration.taken).total_seconds()
             if not 0.0 <= age <= calibration.valid_for:

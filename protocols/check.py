@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -106,10 +107,20 @@ def simulated(rig: RigFile) -> RigFile:
     boxes: dict[str, str] = {}
     for name, entry in rig.devices.items():
         boxes.setdefault(entry.link, f"sim:{name}")  # devices on one link are one box
-    devices = {name: entry.model_copy(update={"link": boxes[entry.link]}) for name, entry in rig.devices.items()}
+    devices = {
+        name: entry.model_copy(update={"link": boxes[entry.link], "settings": _freshly(entry.settings)})
+        for name, entry in rig.devices.items()
+    }
     calibrations = rig.calibrations.model_copy(update=fresh)
     made = {"devices": devices, "calibrations": calibrations, "simulation": STAND_IN, "clock": Pace()}
     return rig.model_copy(update=made)
+
+
+def _freshly(settings: Any) -> Any:
+    """The settings of a device with every calibration among them taken as the rig opens."""
+    if not isinstance(settings, Mapping):
+        return settings
+    return {key: "at opening" if key == "taken" else _freshly(value) for key, value in settings.items()}
 
 
 def _said_of(job: Job) -> str:

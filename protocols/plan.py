@@ -61,6 +61,7 @@ class Bounds:
     ceiling: float
     column: ColumnSettings | None = None
     column_limits: Limits | None = None
+    camera_limits: Limits | None = None
 
 
 class Plan:
@@ -71,6 +72,7 @@ class Plan:
         self.cryostat = bounds.cryostat
         self._bounds = bounds
         self.books = books
+        self.floods = False  # whether a step needs the parallel beam
         self.here: str | None = None
         self.done: set[str] = set()
 
@@ -96,7 +98,14 @@ class Plan:
         """What the rig file says of the parallel beam; raises StepError."""
         if self._bounds.column is None or self._bounds.column.tem is None:
             raise StepError("needs a column whose settings have `tem:`, and the rig has none.")
+        self.floods = True
         return self._bounds.column.tem
+
+    def see_series(self, images: int, frame_time: float) -> None:
+        """Refuse a series of the camera, s from image to image, that the rig does not allow; StepError, LimitError."""
+        if self._bounds.camera_limits is None:
+            raise StepError("needs a camera in the far field, and the rig has none.")
+        self._bounds.camera_limits.check("camera", "configure", images=images, frame_time=frame_time)
 
     def see_flood(self, flood: Flood) -> None:
         """Refuse what the rig's limits of the column do not allow; raises LimitError."""

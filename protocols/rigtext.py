@@ -175,6 +175,11 @@ def limits_of(rig: RigText, driver: type) -> Limits:
     return rig.limits(_device_with(rig, driver))
 
 
+def has(rig: RigText, driver: type) -> bool:
+    """Whether the rig has a device with this driver."""
+    return any(rig.kind(name).driver is driver for name in rig.model.devices)
+
+
 def _device_with(rig: RigText, driver: type) -> str:
     for name in rig.model.devices:
         if rig.kind(name).driver is driver:

@@ -20,8 +20,11 @@ from drivers.errors import Aborted, RigError
 from drivers.ticket import Ticket
 from physics.dose import E_PER_A2
 from protocols.books import look
+from protocols.check import simulated
 from protocols.job import Job
+from protocols.rigtext import column_settings, read_rig
 from simulators.world import World
+from tests.protocols.test_rig_files import real
 from tests.protocols.whole_run import (
     COOL,
     Told,
@@ -236,3 +239,20 @@ def test_a_column_that_dies_while_the_camera_is_exposed_costs_no_more_than_was_b
     assert len(journal(job.folder, "begin")) == 2
     assert len(passport(job.folder, "settle")) == 1
     assert compare(told.world, told.ledger).below() == 0
+
+
+def test_a_parallel_beam_that_was_measured_too_long_ago_is_found_before_anything_moves(tmp_path: Path) -> None:
+    old = "taken: 2020-01-01T00:00:00+00:00"
+    shipped = rig_text("bench", column=True)
+    text = real(shipped).replace("sim:column", "http://127.0.0.1:8080") + "blank_channel: column\n" * (
+        "blank_channel" not in shipped
+    )
+    fresh = "current: {value: 1 nA, uncertainty: 5 %, taken: "
+    start = text.index(fresh) + len(fresh)
+    text = text[: start - len("taken: ")] + old + text[text.index(",", start) :]
+    job = replace(a_job(tmp_path, step()), rig=read_rig(text, "real.yaml"))
+    assert "the current of the parallel beam will be" in look(job).findings[0].what
+    others = replace(job, recipe=make_job(tmp_path, recipe_text(COOL)).recipe)
+    assert look(others).findings == []
+    rehearsed = replace(job.rig, model=simulated(job.rig.model))
+    assert column_settings(rehearsed).tem.current.taken == "at opening"  # type: ignore[union-attr]
