@@ -45,6 +45,16 @@ class TemSettings:
     beam_shift: tuple[float, float] = (0.0, 0.0)
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What a camera image really showed: a window of the lamella under a tilt, rad, through a lens; m a pixel."""
+
+    window: Window
+    tilt: float
+    lens: Lens
+    pitch: float
+
+
 @dataclass
 class _Shot:
     """An exposure under way: from `start` for settings.exposure s, then read out until `end`."""
@@ -87,9 +97,11 @@ class _Steering:
 class Flooding:
     """The microscope in TEM: a disc on the lamella as long as the column lets light through, and a camera below.
 
-    met: where the lamella, under a tilt, is met at x in the frame of the beam.  sees: what stands in a window of the lamella now.  hidden: errors of its calibrations (stream 50).  shots: what the
-    camera counts (stream 51).  With a shutter after the specimen the lamella is lit as long as the column is open;
-    with one before it only while the camera is exposed, and a little longer.
+    met: where the lamella, under a tilt, is met at x in the frame of the beam.  sees: what stands in a window of the
+    lamella now.  hidden: errors of its calibrations (stream 50).  shots: what the camera counts (stream 51).
+
+    With a shutter after the specimen the lamella is lit as long as the column is open; with one before it only while
+    the camera is exposed, and a little longer.
     """
 
     def __init__(
@@ -122,6 +134,7 @@ class Flooding:
         self.settings = TemSettings(
             magnification=max(numbers["magnifications"]), illuminated=parse(numbers["illuminated"], "length")
         )
+        self.sights: list[Sight] = []  # of the images that were taken, for whoever compares them with the truth
         self._time: float | None = None  # everything up to here is done
         self._shot: _Shot | None = None
 
