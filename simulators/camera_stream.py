@@ -35,7 +35,7 @@ class Watched(Protocol):
 
     def seen(self, starts: Array, stops: Array) -> Seen: ...
 
-    def counts(self, electrons: Array, depths: NDArray[np.int16]) -> NDArray[np.int64]: ...
+    def counts(self, seen: Seen, window: int) -> NDArray[np.int64]: ...
 
 
 class CameraWorld(Protocol):
@@ -256,8 +256,7 @@ class CameraStream:
 
     def _image(self, images: _Images) -> Message:
         series, place = images.series, images.taken
-        parts = slice(images.seen.first[place], images.seen.first[place + 1])
-        counts = self._world.diffraction.counts(images.seen.electrons[parts], images.seen.depths[parts])
+        counts = self._world.diffraction.counts(images.seen, place)
         (rows, columns), by = series.start.shape, series.merged
         counts = counts.reshape(rows, by, columns, by).sum(axis=(1, 3)) if by > 1 else counts
         pixels = np.minimum(counts, nodata(series.dtype) - 1)

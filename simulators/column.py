@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.constants import e
 
 from drivers.rigfile import Optics
-from physics import damage, elastic
+from physics import damage
 from physics.materials import material
 from physics.units import parse
 from simulators.constants import constants
@@ -22,6 +22,7 @@ from simulators.goniometer import Goniometer
 from simulators.ice import Ice
 from simulators.lamella import FWHM, Exposed, Lamella
 from simulators.sample import Damage
+from simulators.scattering import Scattering
 from simulators.xrays import Eds
 
 Beam = Literal["none", "electron", "ion"]
@@ -44,8 +45,8 @@ class Column:
     The beam comes through the column valves and past the column's own blanker; `valves_open` and `blanked` change only
     through `let_through` and `blank`.  `fitted`: a microscope's own control stands in the rig; then the scan box moves
     the beam only while it has taken the coils (`external`), and may have the beam `held` by its blanker.
-    Dark field: 1 - exp(-sum of n t sigma), incoherent, with sigma of physics/elastic.py, blurred by the probe and its
-    spread; then electrons are counted one by one.
+    Dark field: 1 - exp(-sum of n t sigma), incoherent but for the films' reflections, with sigma from the cone of the
+    probe into the ring (scattering.py), blurred by the probe and its spread; then electrons are counted one by one.
     """
 
     def __init__(
@@ -90,9 +91,10 @@ class Column:
     def _scattering(self) -> Array:
         """What lasts, a metre of ice, a metre of carbon, and what leaves, at each place of the lamella's table."""
 
+        scattering = Scattering(self._optics)
 
         def scattered(element: str) -> float:
-            return elastic.cross_section(element, self._optics.beam_energy, *self._optics.dark_field)
+            return scattering.into_dark_field(scattering.glass(element))
 
         lamella, inside = self._lamella, self._lamella.inside
         per_element = {element: atoms * scattered(element) for element, atoms in lamella.areal.items()}
@@ -239,6 +241,7 @@ class Column:
         for column, share in enumerate(left.values(), start=3):
             depth += terms[:, column] * share
         run = Exposed(places, electrons, left, self._ice.thickness, dwell, start, carbon, beam_x, y, fluence)
+        depth += self._diffraction.into_dark_field(run)
         self._eds.expose(run)
         if not self.screen_down:
             self._diffraction.expose(run)

@@ -1,42 +1,41 @@
-"""The far field of a lamella: disk, halo and spots for every depth of what the beam goes through.
+"""The far field of what is not crystalline: disk and halo, for every depth of what the beam goes through.
 
-Electrons start somewhere in the cone of the probe and are deflected as often as chance has it: by single atoms, and by
-the lattice where there is lithium metal. Deflections add up (plural scattering); what leaves the detector is lost.
+Electrons start somewhere in the cone of the probe and are deflected as often as chance has it. Deflections add up
+(plural scattering); what leaves the detector is lost. All of it is round about the optical axis; what lattices diffract
+(simulators/bragg.py) is this pattern, moved.
 """
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import j0, j1
 
 from drivers.rigfile import Optics
-from physics import elastic
-from physics.electrons import gamma, wavelength
 from physics.materials import material
-from physics.units import parse
+from simulators.bragg import FOLLOWED, LONGEST
 from simulators.constants import constants
-from simulators.lamella import Lamella
+from simulators.lamella import Exposed, Lamella
 from simulators.patterns import STEP, Array, Pattern
+from simulators.scattering import ANGLES, Scattering, whole
 
-Spectrum = NDArray[np.complex128]
-
-_WIDEST = 0.3  # rad; beyond, nothing is scattered
-_FINE = np.linspace(0.0, _WIDEST, 6001)
+FILMS = "ice", "C"  # that grow under the beam
 _KEPT = 512  # patterns
-_ORDERS = 6  # Miller indices looked at
-_CONE = 25  # directions along a side of the cone that Bragg's condition is averaged over
+# 1/rad; the tails of the atoms' scattering need close ones at the low end, and beyond the last a pixel shows nothing
+_FREQUENCIES = 36.0 * np.sinh(np.arange(0.0, 3.92, 0.003))
+_PIXEL = 1.0 / 12.0  # variance of where in its pixel an electron falls, in pixels
+_FINENESS = 0.125  # pixels from one radius to the next
 
 
 class FarField:
-    """The far field of one lamella: a pattern for every depth, by convolution of the probe's cone with deflections.
+    """The far field of one lamella, as a pattern for every depth.
 
     shape: (rows, columns) of the detector.  angle: that a pixel spans, rad.  random: decides where the optical axis
-    lies and how the lithium is turned.
+    lies.  phases: of the nanocrystals.  processes: ways of being scattered; an element, a film that grows, the shaken
+    atoms of a crystal.
     """
 
     def __init__(
@@ -47,40 +46,80 @@ class FarField:
         angle: float,
         random: np.random.Generator,
         *,
+        phases: tuple[str, ...] = (),
         hidden_errors: bool,
     ) -> None:
         numbers = constants("camera")
-        self._optics, self._shape, self._angle, self._random = optics, shape, angle, random
+        self._shape, self._phases, self._scattering = shape, phases, Scattering(optics)
         off = random.uniform(-1.0, 1.0, 2) * float(numbers["off_centre"]) * hidden_errors
-        self._waves = np.fft.fftfreq(2 * shape[0])[:, None], np.fft.rfftfreq(2 * shape[1])[None, :]
-        blur = np.exp(-2.0 * (np.pi * float(numbers["spread"])) ** 2 * (self._waves[0] ** 2 + self._waves[1] ** 2))
-        self._cone = np.fft.rfft2(self._disk(optics.convergence, off)) * blur
-        depths, spectra = self._processes(lamella, numbers)
-        self._depths = np.ascontiguousarray(np.column_stack([lamella.blurred(depth) for depth in depths.values()]))
-        self._spectra = np.stack([spectra[name] for name in depths]) - 1.0
-        self._column = {name: column for column, name in enumerate(depths)}
+        down, across = (np.arange(n) - (n - 1) / 2.0 - o for n, o in zip(shape, off, strict=True))
+        radii = np.hypot(down[:, None], across[None, :]) / _FINENESS
+        self._inner = radii.astype(np.intp)
+        self._further = radii - self._inner
+        rings = np.arange(self._inner.max() + 2) * _FINENESS * angle
+        spread = (float(numbers["spread"]) ** 2 + _PIXEL) * angle**2
+        blurred = np.exp(-2.0 * np.pi**2 * spread * _FREQUENCIES**2) * _disk(optics.convergence)
+        per_pixel = 2.0 * np.pi * _FREQUENCIES * _widths(_FREQUENCIES) * angle**2
+        self._to_rings = j0(2.0 * np.pi * np.outer(rings, _FREQUENCIES)) * (blurred * per_pixel)
         self._patterns: OrderedDict[bytes, Pattern] = OrderedDict()
+        self._waves = j0(2.0 * np.pi * np.outer(_FREQUENCIES, ANGLES))
+        self.look_at(lamella)
 
-    @property
-    def processes(self) -> int:
-        """Ways of being scattered."""
-        return len(self._column)
+    def look_at(self, lamella: Lamella) -> None:
+        """The lamella is another, such as one that was tilted."""
+        glass = self._scattering.glass
+        self._instead: dict[str, tuple[float, dict[str, float]]] = {}
+        depths: dict[str, Array] = {}
+        spectra: dict[str, Array] = {}
 
-    def depths(self, places: NDArray[np.intp], left: Mapping[str, Array], ice: float) -> NDArray[np.int16]:
-        """Mean scatterings at places of the lamella's grid, in steps of 0.005, (places, processes)."""
-        depths = self._depths[places]
-        for element, share in left.items():
+        def scatters(process: str, per_steradian: Array, areal: Array) -> None:
+            depths[process] = lamella.blurred(areal * whole(per_steradian))
+            spectra[process] = self._spectrum(per_steradian) - 1.0
+
+        metal = {phase: depth * material(phase).number_densities[phase] for phase, depth in lamella.grained.items()}
+        for element, areal in lamella.areal.items():
+            scatters(element, glass(element), np.maximum(areal - metal.get(element, 0.0), 0.0))
+        for film in FILMS:  # a metre of it
+            numbers = material(film).number_densities
+            each = np.sum([number * glass(element) for element, number in numbers.items()], axis=0)
+            scatters(f"{film}, grown", each, lamella.inside / np.cos(lamella.tilt))
+        for phase in sorted({*metal, *self._phases}):  # a metre of it, of what is not a film
+            shaken = self._scattering.shaken(phase, *(() if phase in metal else (FOLLOWED, LONGEST)))
+            scatters(f"{phase}, shaken", shaken, lamella.grained.get(phase, np.zeros_like(lamella.inside)))
+            atoms = material(phase).number_densities
+            self._instead[phase] = whole(shaken), {el: number * whole(glass(el)) for el, number in atoms.items()}
+        self._depths = np.ascontiguousarray(np.column_stack(list(depths.values())))
+        self._spectra = np.stack(list(spectra.values()))
+        self.processes = tuple(depths)
+        self._column = {name: column for column, name in enumerate(depths)}
+        self._patterns.clear()
+
+    def depths(self, run: Exposed, crystals: Mapping[str, Array]) -> NDArray[np.int16]:
+        """Mean scatterings at the pixels of a run, in steps of 0.0005, (pixels, processes).
+
+        crystals: phase -> metres of nanocrystals; their atoms scatter what they do together into reflections instead.
+        """
+        depths = self._depths[run.places]
+        for element, share in run.left.items():
             depths[:, self._column[element]] *= share
-        depths[:, self._column["ice"]] *= ice
-        return np.rint(depths / STEP).astype(np.int16)
+        depths[:, self._column["ice, grown"]] *= run.ice
+        depths[:, self._column["C, grown"]] *= run.carbon
+        for phase, path in crystals.items():
+            shaken, alone = self._instead[phase]
+            depths[:, self._column[f"{phase}, shaken"]] += path * shaken
+            for element, each in alone.items():
+                depths[:, self._column[element]] -= path * each
+        return np.rint(np.maximum(depths, 0.0) / STEP).astype(np.int16)
 
     def expected(self, depths: NDArray[np.int16]) -> Array:
         """Share of the electrons that each pixel gets, (rows, columns), at a depth as in `Light`, (processes,)."""
-        whole = np.fft.irfft2(self._cone * np.exp(np.tensordot(depths * STEP, self._spectra, 1)))
-        rows, columns = self._shape
-        seen = whole[rows // 2 : rows // 2 + rows, columns // 2 : columns // 2 + columns]
-        above = np.maximum(seen, 0.0)  # a disk moved by part of a pixel rings a little
-        return np.asarray(above * (seen.sum() / above.sum()))
+        waves = np.exp(np.einsum("p,pq->q", depths * STEP, self._spectra))
+        # not by BLAS, whose threads wait for each other longer than this takes
+        rings = np.einsum("ij,j->i", self._to_rings, waves)
+        rings = np.maximum(rings, 0.0)  # the edge of the disk rings a little
+        shares = rings[self._inner]
+        shares += self._further * (rings[self._inner + 1] - shares)
+        return np.asarray(shares)
 
     def pattern(self, depth: NDArray[np.int16]) -> Pattern:
         """Where electrons land at a depth; the last 512 are kept."""
@@ -88,89 +127,24 @@ class FarField:
         if key in self._patterns:
             self._patterns.move_to_end(key)
         else:
-            self._patterns[key] = Pattern(self.expected(depth).ravel())
+            self._patterns[key] = Pattern(self.expected(depth))
             if len(self._patterns) > _KEPT:
                 self._patterns.popitem(last=False)
         return self._patterns[key]
 
-    # --- what scatters
-
-    def _processes(self, lamella: Lamella, numbers: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Spectrum]]:
-        """Mean scatterings along the lamella's grid, and the spectrum of one deflection, by process."""
-        k = _FINE / wavelength(self._optics.beam_energy)
-        glass = _structure(numbers["amorphous"], k)
-        metal = lamella.metal * material("Li").number_densities["Li"]
-        depths: dict[str, Array] = {}
-        spectra: dict[str, Spectrum] = {}
-        for element, areal in lamella.areal.items():
-            cross_section, spectra[element] = self._single(elastic.form_factor(element, k) ** 2 * glass)
-            depths[element] = np.maximum(areal - metal * (element == "Li"), 0.0) * cross_section
-        water = material("ice").number_densities
-        per_metre = sum(density * elastic.form_factor(el, k) ** 2 for el, density in water.items())
-        cross_section, spectra["ice"] = self._single(np.asarray(per_metre) * glass)
-        depths["ice"] = lamella.inside * cross_section  # a metre of it
-        still = _still(k, numbers["lithium"])
-        cross_section, spectra["vibration"] = self._single(elastic.form_factor("Li", k) ** 2 * (1.0 - still**2))
-        depths["vibration"] = metal * cross_section
-        shares, places = self._bragg(lamella.thickness, numbers)
-        turns = places[:, 0, None, None] * self._waves[0] + places[:, 1, None, None] * self._waves[1]
-        spectra["lattice"] = np.tensordot(shares / shares.sum(), np.exp(-2j * np.pi * turns), 1)
-        depths["lattice"] = lamella.metal / lamella.thickness * -math.log1p(-shares.sum())
-        return depths, spectra
-
-    def _single(self, squared: Array) -> tuple[float, Spectrum]:
-        """Cross-section of a squared form factor (m^2 along `_FINE`), and the spectrum of its deflections."""
-        per_steradian = gamma(self._optics.beam_energy) ** 2 * squared
-        ring = per_steradian * _FINE
-        reaching = np.concatenate([[0.0], np.cumsum(np.diff(_FINE) * np.pi * (ring[1:] + ring[:-1]))])
-        rows, columns = (np.fft.fftfreq(2 * n, 1.0 / (2 * n)) for n in self._shape)
-        deflection = np.hypot(rows[:, None], columns[None, :]) * self._angle
-        widest = min(self._shape) * self._angle
-        map_ = np.where(deflection < widest, np.interp(deflection, _FINE, per_steradian, right=0.0), 0.0)
-        map_ *= np.interp(widest, _FINE, reaching) / reaching[-1] / map_.sum()
-        return float(reaching[-1]), np.fft.rfft2(map_)
-
-    def _bragg(self, thickness: float, numbers: Mapping[str, Any]) -> tuple[Array, Array]:
-        """Share of the electrons in each reflection of the one grain, (n,), and where it lies, pixels, (n, 2).
-
-        Two beams at a time (Reimer and Kohl, chapter 7), over the directions in the cone; together at most a half.
-        """
-        energy, cell = self._optics.beam_energy, parse(numbers["lithium"]["cell"], "length")
-        length = wavelength(energy)
-        order = np.arange(-_ORDERS, _ORDERS + 1)
-        indices = np.stack(np.meshgrid(order, order), axis=-1).reshape(-1, 2)
-        indices = indices[(indices.sum(axis=1) % 2 == 0) & indices.any(axis=1)]  # bcc
-        turn, way = self._random.uniform(0.0, 2.0 * np.pi, 2)
-        tilt = self._random.uniform(0.0, parse(numbers["tilt"], "angle"))
-        g = indices / cell @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        size = np.hypot(g[:, 0], g[:, 1])
-        factor = 2.0 * elastic.form_factor("Li", size) * _still(size, numbers["lithium"])
-        strength = length * gamma(energy) * factor / (np.pi * cell**3)  # 1 / extinction distance
-        side = np.linspace(-1.0, 1.0, _CONE) * self._optics.convergence
-        cone = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
-        cone = cone[np.hypot(cone[:, 0], cone[:, 1]) <= self._optics.convergence]
-        error = (cone + tilt * np.array([np.cos(way), np.sin(way)])) @ g.T - length * size**2 / 2.0
-        beating = np.hypot(error, strength)
-        share = np.mean((strength / beating * np.sin(np.pi * thickness * beating)) ** 2, axis=0)
-        return share * min(1.0, 0.5 / share.sum()), g * length / self._angle
-
-    def _disk(self, convergence: float, off: Array) -> Array:
-        """The disk of a probe that met nothing, of sum 1, on twice the detector; edges are smooth to a fifth pixel."""
-        rows, columns = self._shape
-        fine = (np.arange(5) - 2.0) / 5.0
-        y, x = (np.arange(2 * n) - (n // 2 + (n - 1) / 2.0) - o for n, o in zip((rows, columns), off, strict=True))
-        parts = [np.hypot((y + a)[:, None], (x + b)[None, :]) * self._angle <= convergence for a in fine for b in fine]
-        disk = np.sum(parts, axis=0, dtype=np.float64)
-        return np.asarray(disk / disk.sum())
+    def _spectrum(self, per_steradian: Array) -> Array:
+        """The spectrum of one deflection along `_FREQUENCIES`, 1 at the lowest."""
+        spectrum = self._waves @ (per_steradian * ANGLES * _widths(ANGLES))
+        return np.asarray(spectrum / spectrum[0])
 
 
-def _structure(numbers: Mapping[str, Any], k: Array) -> Array:
-    """Structure factor of something amorphous: nothing at the smallest k, a first peak, then single atoms; k in 1/m."""
-    inverse = k * 1e-10
-    peak = (inverse - 1e-10 / parse(numbers["spacing"], "length")) / numbers["width"]
-    return np.asarray(-np.expm1(-((inverse / numbers["low"]) ** 2)) + numbers["height"] * np.exp(-(peak**2) / 2.0))
+def _widths(points: Array) -> Array:
+    """How much of the way each of some points stands for, as the trapezium rule has it."""
+    steps = np.diff(points, prepend=points[0], append=points[-1])
+    return np.asarray((steps[1:] + steps[:-1]) / 2.0)
 
 
-def _still(k: Array, lithium: Mapping[str, Any]) -> Array:
-    """Amplitude that vibration leaves to the lattice: exp(-B k^2 / 4), of k in 1/m."""
-    return np.asarray(np.exp(-float(lithium["vibration"]) * (k * 1e-10) ** 2 / 4.0))
+def _disk(convergence: float) -> Array:
+    """The spectrum of an evenly filled disk, of whole 1."""
+    x = 2.0 * np.pi * _FREQUENCIES[1:] * convergence
+    return np.concatenate([[1.0], 2.0 * j1(x) / x])

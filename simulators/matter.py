@@ -62,6 +62,11 @@ class Matter:
     def _composition(self) -> Composition:
         return Composition(self._sample)
 
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """All that its nanocrystals may be of."""
+        return tuple(sorted({"Li2O", *(entry.phase for entry in self._entries), *self._false}))
+
     def crystals(self, window: Window, tilt: float, fluence: Received, temperature: float = 100.0) -> Crystals:
         """All nanocrystals that reach into a window; temperature: of the lamella, K, which decides what fades."""
         return _as_one(self._groups(window, tilt, fluence, temperature))

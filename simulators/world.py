@@ -137,6 +137,9 @@ class World:
         self.diffraction = Diffraction(
             lamella,
             optics,
+            self.matter,
+            received=received.at,
+            temperature=lambda: ice.lamella_temperature,
             fixed=np.random.default_rng([seed, 13, 0]),
             shots=self._dice["diffraction"],
             hidden_errors=hidden_errors,

@@ -22,6 +22,7 @@ from drivers.ticket import Frame
 from drivers.wire.http import Request, Response, read_json
 from drivers.wire.packed import unpack
 from drivers.wire.simplon_frames import CHANNEL, StreamImage
+from simulators.bragg import Spots
 from simulators.camera_server import CameraServer
 from simulators.http_box import HttpBox, HttpPeer, Later
 from simulators.patterns import Array, Seen
@@ -61,11 +62,12 @@ class Lamp:
 
     def seen(self, starts: Array, stops: Array) -> Seen:
         self._first = float(starts[0]) if self._first is None else self._first
-        return Seen(np.arange(len(starts) + 1), starts - self._first, np.zeros((len(starts), 1), np.int16))
+        dark = np.zeros((len(starts), 1), np.int16), Spots.none(len(starts))
+        return Seen(np.arange(len(starts) + 1), starts - self._first, *dark)
 
-    def counts(self, electrons: Array, depths: NDArray[np.int16]) -> NDArray[np.int64]:
+    def counts(self, seen: Seen, window: int) -> NDArray[np.int64]:
         found = np.zeros((128, 128), np.int64)
-        found[64, :20] = round(float(electrons[0]) * 1e4) >> np.arange(20) & 1
+        found[64, :20] = round(float(seen.electrons[window]) * 1e4) >> np.arange(20) & 1
         return found
 
     def catch_up(self) -> None:
