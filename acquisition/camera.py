@@ -7,9 +7,13 @@ from dataclasses import fields
 from itertools import groupby
 from typing import Any, Protocol
 
-from acquisition.datafile import FrameWriter
+import numpy as np
+
+from acquisition.datafile import Form, FrameWriter
+from drivers.camera import Prepared
 from drivers.camera_roll import Tally
-from drivers.wire.simplon_frames import StreamImage, seconds
+from drivers.camera_settings import CameraSettings
+from drivers.wire.simplon_frames import CHANNEL, StreamImage, seconds
 
 READS = 64  # reads of one turn at most, so that the other listeners are heard
 QUIET = 0.5  # s, the longest a link may wait
@@ -83,6 +87,12 @@ class CameraListener:
         if numbers > 0:
             self._furthest = image, missed
         return missed
+
+
+def form_of(settings: CameraSettings, prepared: Prepared) -> Form:
+    """How the frames of a series will come."""
+    dtype = np.dtype(f"<u{prepared.bits // 8}")
+    return Form((CHANNEL,), prepared.shape, dtype, settings.compression, settings.angle_per_pixel)
 
 
 def told(tally: Tally) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class SpotTest:
     def _disk(self, radius: float) -> Array:
         """The disk with its middle on the first pixel, wrapped round."""
         down, across = (np.minimum(np.arange(n), n - np.arange(n)) for n in self._padded)
-        return np.clip(radius + 0.5 - np.hypot(down[:, None], across[None, :]), 0.0, 1.0)
+        return np.asarray(np.clip(radius + 0.5 - np.hypot(down[:, None], across[None, :]), 0.0, 1.0))
 
     def _binned(self, images: NDArray[Any]) -> NDArray[np.float32]:
         (rows, columns), by = self._small, self._by

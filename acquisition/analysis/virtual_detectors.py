@@ -20,6 +20,7 @@ Rows = Iterable[tuple[NDArray[Any], NDArray[np.bool_]]]
 PARTS = 5  # of a pixel's side, that lie in a ring or out of it
 PLATEAU = 0.5  # of the disk's radius, within which its height is taken
 REACH = 40  # pixels along the half of a diagonal that the disk's edge is looked for at once
+NEAR = 0.75  # pixels of a point, within which there is always the middle of one
 BLURRED = 1.5  # pixels that the disk's edge is smeared over
 GROUND = 9.0  # pixels beyond the disk that a halo is looked for in
 TURNS = 8  # of the search for the disk's middle
@@ -108,7 +109,7 @@ def central_disk(gathered: Gathered) -> Disk:
     middle = tuple(float((axis * mean)[bright].sum() / mean[bright].sum()) for axis in np.indices(mean.shape))
     radius = max(float(np.sqrt(bright.sum() / np.pi)), 0.5)
     for _ in range(TURNS):
-        inside = _distances(mean.shape, middle) <= max(PLATEAU * radius, 0.5)
+        inside = _distances(mean.shape, middle) <= max(PLATEAU * radius, NEAR)
         height = float(mean[inside].mean())
         edges, directions = _edges(mean, middle, radius, 0.5 * height)
         if len(edges) < REACH // 2:

@@ -151,6 +151,11 @@ class CameraFrames:
         return Form(tuple(self._stacks), first.shape[-2:], first.dtype, cast(Codec, codec), angle)
 
     @property
+    def nodata(self) -> int:
+        """What a pixel reads that measured nothing, and every pixel of a frame that did not come."""
+        return nodata(next(iter(self._stacks.values())).dtype)
+
+    @property
     def received(self) -> NDArray[np.bool_]:
         """Which frames came, (scan rows, scan columns), after the passes if there are several."""
         return np.asarray(table_of(self._event)["received"], np.bool_).reshape(self._scan)
