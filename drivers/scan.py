@@ -183,7 +183,7 @@ class Scan:
         """What one counted electron adds to a pixel of `dwell` s, which is the mean of its 125 ns samples."""
         return self.settings.counts_per_electron / samples(dwell)
 
-    def electrons(self, values: NDArray[np.uint16], dwell: float) -> NDArray[np.float64]:
+    def electrons(self, values: NDArray[np.uint16] | NDArray[np.float64], dwell: float) -> NDArray[np.float64]:
         """Electrons counted in each pixel, from its value.
 
         The box averages only the first 2^n samples of a dwell (largest power that fits): an estimate from those.

@@ -8,9 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.analysis.interface import Interface, find_interface
-from acquisition.analysis.interphase import Doubts, Films, Width, film_thickness, interphase_width, measure_ramps
+from acquisition.analysis.interphase import (
+    EVERYWHERE,
+    Doubts,
+    Films,
+    Width,
+    film_thickness,
+    interphase_width,
+    measure_ramps,
+)
 from acquisition.analysis.profile import Profile, profile
-from acquisition.analysis.ramps import NoStep, Ramp, View, fit_ramp, resample
+from acquisition.analysis.ramps import Baseline, NoStep, Ramp, View, fit_ramp, resample
 from acquisition.analysis.spectra import SpectrumFit, fit, line_shapes
 from acquisition.analysis.thickness import Slope, slope_across
 from drivers.rigfile import Optics
@@ -20,6 +28,7 @@ from physics.materials import Material
 
 _WEIGHED = "P"  # its counts give the thickness: of the film's elements it absorbs its own X-rays least
 _ASSUMED_THICKNESS = 100e-9  # m, where no thickness could be measured
+_QUICK_BIN, _QUICK = 4e-9, 100  # m, and resamples, of a look at a map that is still being taken
 _UNSURE = 0.15  # of a thickness: ionisation and yield of phosphorus 10 %, solid angle 10 %, beam current 5 %; assumed
 _CLEAR = 12e-9  # m beyond the end of the ramp: there the film is whole
 
@@ -116,6 +125,31 @@ def measure(
     )
 
 
+def half_widths(recorded: EdsMap, optics: Optics, elements: tuple[str, ...]) -> dict[str, float]:
+    """Return half of the 95 % interval of the ramps of some elements, m, as far as counting makes it.
+
+    For a map that is still being taken: nothing is corrected, and what a map cannot tell is left out. An element that
+    does not rise (yet) is not among them.
+    """
+    try:
+        interface = find_interface(recorded.dark_field, recorded.frame.pitch)
+        fitted = _fit(recorded, optics, None)
+    except ValueError:  # a frame without contrast, or no count at all
+        return {}
+    across = _across(recorded, interface, fitted, max(_QUICK_BIN, *recorded.frame.pitch))
+    resamples = resample(across, np.random.default_rng(len(recorded.pixels_done)), times=_QUICK)
+    view = View(optics.probe_fwhm / 2, np.ones(across.position.size))
+    found = {}
+    for element in elements:
+        baselines = (Baseline(view.transmission),) if element == EVERYWHERE else ()
+        try:
+            low, high = fit_ramp(across, element, [view], resamples, baselines=baselines).ci95
+        except NoStep:
+            continue
+        found[element] = (high - low) / 2
+    return found
+
+
 def _scattering(film: Material, optics: Optics) -> float:
     """Share of the beam that a metre of a film scatters into the dark field, 1/m."""
     return sum(
@@ -134,14 +168,14 @@ def _first_ramp(across: Profile, doubts: Doubts, rng: np.random.Generator) -> Ra
         return None
 
 
-def _fit(recorded: EdsMap, optics: Optics, films: Films) -> SpectrumFit:
+def _fit(recorded: EdsMap, optics: Optics, films: Films | None) -> SpectrumFit:
     shapes = line_shapes(
         recorded.elements,
         recorded.energies,
         beam_energy=optics.beam_energy,
         fwhm_mn=optics.eds_fwhm_mn,
-        film=films.bright,
-        path=films.path,
+        film=films.bright if films else None,
+        path=films.path if films else 0.0,
     )
     return fit(np.bincount(recorded.channels, minlength=recorded.energies.size), shapes)
 

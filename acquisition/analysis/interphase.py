@@ -16,7 +16,7 @@ from physics import xray_detector, xrays
 from physics.materials import Material, atom_mass
 
 _METAL = "P"  # where the phosphorus is, the lithium is no metal
-_EVERYWHERE = "O"  # held by ice on everything and by the shell of lithium metal
+EVERYWHERE = "O"  # held by ice on everything and by the shell of lithium metal
 _ALIKE = 1.5  # standard deviations of a difference
 _VIEWS = 8  # guesses at what a map cannot tell, each for its share of the resamples
 _TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
@@ -115,7 +115,7 @@ def _fitted(
         ]
         try:
             ramps[element] = fit_ramp(
-                profile, element, views, resamples, baselines=(Baseline(even),) if element == _EVERYWHERE else ()
+                profile, element, views, resamples, baselines=(Baseline(even),) if element == EVERYWHERE else ()
             )
         except NoStep:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from acquisition.engine import Result
 from physics.quantities import Fluence, Metres
@@ -14,13 +14,15 @@ from protocols.plan import Plan
 from protocols.steps.base import Positive, Step
 from protocols.steps.mapping import Elements, Mapping, MapTaker
 from protocols.steps.shot import Pixels, square
+from protocols.steps.target import Target
 
 
 class EdsMap(Step):
     """Map elements over an area in `passes` passes that add up to `dose`.
 
-    counts: stop earlier, once the main line of every element has that many counts in its window.  drift: `correct`
-    registers each pass's dark field to the first and moves the field along with the sample.
+    counts: stop earlier, once the main line of every element has that many counts in its window.  target: or once the
+    ramps of these elements are known as well, by half of their 95 % interval.  drift: `correct` registers each pass's
+    dark field to the first and moves the field along with the sample.
     """
 
     do: Literal["eds_map"] = "eds_map"
@@ -31,7 +33,16 @@ class EdsMap(Step):
     field: Annotated[Metres, Positive] = 400e-9
     pixels: Pixels = (256, 256)
     counts: int | None = Field(default=None, ge=1)
+    target: Target = Field(default_factory=dict)
     drift: Literal["correct", "leave"] = "correct"
+
+    @model_validator(mode="after")
+    def _of_the_elements(self) -> EdsMap:
+        if strange := set(self.target) - set(self.elements):
+            raise ValueError(f"`target` names {', '.join(sorted(strange))}, not among the elements that are mapped")
+        if not all(wanted > 0.0 for wanted in self.target.values()):
+            raise ValueError("a half-width of the target is more than 0 nm")
+        return self
 
     @property
     def once(self) -> bool:
@@ -56,5 +67,6 @@ class EdsMap(Step):
             passes=self.passes,
             elements=self.elements,
             counts=self.counts,
+            target=self.target,
             follow=self.drift == "correct",
         )

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from acquisition.analysis.eds_map import EdsMap, Measured, measure
 from acquisition.analysis.interphase import Doubts
 from acquisition.analysis.regions import chemistry, losses, regions, spectra
+from acquisition.analysis.stacking import stacked
 from acquisition.datafile import Column, PassRecord, Recorded, open_record
 from acquisition.engine import Result
 from drivers.rigfile import Strict
@@ -160,19 +161,8 @@ def _dose(record: Recorded) -> dict[str, float]:
 def _dark_field(record: Recorded, run: StepRun, valid: list[PassRecord]) -> NDArray[np.float64]:
     """Electrons that the dark field counted in a visit of each pixel, mean of the passes, drift taken back."""
     frame, stack = record.frame(), record.image("dark_field")
-    columns, rows = frame.pixels
-    total, visits = np.zeros((rows, columns)), np.zeros((rows, columns))
-    row, column = np.divmod(np.arange(frame.count), columns)
-    for each in valid:
-        right, down = np.rint(np.divide(each.drift, frame.pitch)).astype(np.int64)
-        there = (row - down >= 0) & (row - down < rows) & (column - right >= 0) & (column - right < columns)
-        there[each.pixels_done :] = False
-        place = row[there] - down, column[there] - right
-        total[place] += stack.reshape(-1, frame.count)[each.index][there]
-        visits[place] += 1
-    seen = visits > 0
-    mean = np.full(total.shape, total[seen].sum() / visits[seen].sum())
-    mean[seen] = total[seen] / visits[seen]
+    frames = stack.reshape(-1, frame.count)
+    mean = stacked(((frames[p.index], p.drift, p.pixels_done) for p in valid), frame.pixels, frame.pitch)
     return run.rig.scan.electrons(mean, frame.dwell)
 
 

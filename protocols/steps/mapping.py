@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ from protocols.bench import StepRun
 from protocols.outlook import StepError
 from protocols.plan import Dwell, Framed
 from protocols.steps.shot import Pixels, Shot, dark_field, shoot
+from protocols.steps.target import Aim
 
 ANY_BEAM = 200e3  # eV; which elements have lines does not hang on the energy of the beam
 
@@ -42,7 +43,8 @@ Elements = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_measu
 class Mapping:
     """What to map: where, how large (m), to what fluence (m^-2) in how many passes.
 
-    counts: of each element's main line, at which to stop early.  follow: move along with the sample.
+    counts: of each element's main line, at which to stop early.  target: or how sure the ramps are to be, m by element.
+    follow: move along with the sample.
     """
 
     area: str
@@ -53,6 +55,7 @@ class Mapping:
     elements: tuple[str, ...]
     counts: int | None
     follow: bool
+    target: dict[str, float] = field(default_factory=dict)
 
     def dwell(self, current: float) -> Dwell:
         """The dwell of one pass at a beam current, A."""
@@ -79,6 +82,11 @@ class MapTaker:
         self._in_windows = np.zeros(len(mapping.elements), dtype=np.int64)
         self._windows = [self._window(element) for element in mapping.elements]
         self._records: list[PassRecord] = []
+        self._why = "all passes were taken"
+        eds = self._eds.settings
+        energies = eds.offset + eds.ev_per_channel * np.arange(eds.channels, dtype=np.float64)
+        optics = run.rig.file.optics
+        self._aim = Aim(mapping.target, optics, mapping.elements, energies, mapping.passes)
 
     def take(self, title: str, part: str = "") -> Result:
         """Deliver, file and sum up; raises BudgetError before the first pass when the whole map does not fit."""
@@ -123,6 +131,7 @@ class MapTaker:
             inside = (pixel >= 0) & (pixel < frame.count)
             events.append(index, pixel[inside].astype(np.uint32), heard.channels[inside])
             self._count(heard.channels[inside])
+            self._aim.hear(index, pixel[inside], heard.channels[inside])
 
         shot = shoot(run, ticket, index, image, [lambda: hear(eds.read())])
         tally = eds.finish()
@@ -140,6 +149,7 @@ class MapTaker:
         file.pass_done(record)
         run.log_temperature(file)
         self._records.append(record)
+        self._aim.see(record, shot.image, frame)
         run.note("pass", index=index, exposure_id=ticket.exposure_id, valid=valid, margin=margin)
 
     def _follow(self, shot: Shot, began: float, margin: float) -> dict[str, Any]:
@@ -163,7 +173,13 @@ class MapTaker:
 
     def _enough(self) -> bool:
         wanted = self._mapping.counts
-        return wanted is not None and bool((self._in_windows >= wanted).all())
+        if wanted is not None and bool((self._in_windows >= wanted).all()):
+            self._why = "every element has its counts"
+        elif self._aim.met():
+            self._why = "the ramps are as sure as they were meant to be"
+        else:
+            return False
+        return True
 
     def _count(self, channels: NDArray[np.uint16]) -> None:
         for number, (low, high) in enumerate(self._windows):
@@ -197,8 +213,10 @@ class MapTaker:
                 mine = of_pass == record.index
                 events.append(record.index, pixels[mine].astype(np.uint32), channels[mine].astype(np.uint16))
                 self._count(channels[mine].astype(np.uint16))
+                self._aim.hear(record.index, pixels[mine], channels[mine])
                 file.pass_done(record)
                 self._records.append(record)
+                self._aim.see(record, stack[record.index].reshape(self._mapping.pixels[::-1]), torn.frame())
                 if self._reference is None and record.live_time > 0.0 and record.exposure_id in margins:
                     first = stack[record.index].reshape(self._mapping.pixels[::-1])
                     self._reference = _Reference(first, margins[record.exposure_id])
@@ -206,17 +224,27 @@ class MapTaker:
     def _result(self, name: str) -> Result:
         valid = [r for r in self._records if r.live_time > 0.0]
         fast, slow = sum(r.fast_counts for r in valid), sum(r.slow_counts for r in valid)
+        ended = {
+            "stopped": self._why,
+            **({"half_widths_nm": _nanometres(self._aim.found)} if self._mapping.target else {}),
+        }
         return {
             "file": name,
             "area": self._mapping.area,
             "passes": len(self._records),
+            **ended,
             "valid_passes": len(valid),
             "planned_e_per_A2": round(sum(r.fluence_planned for r in self._records) / E_PER_A2, 3),
             "charged_e_per_A2": round(sum(r.fluence_charged for r in self._records) / E_PER_A2, 3),
             "counts": {e: int(n) for e, n in zip(self._mapping.elements, self._in_windows, strict=True)},
             "live_seconds": round(sum(r.live_time for r in valid), 4),
             "dead_fraction": round(dead_fraction(fast, slow), 4),
+            "report": {"map": ended},
         }
+
+
+def _nanometres(found: dict[str, float]) -> dict[str, float]:
+    return {element: round(metres * 1e9, 3) for element, metres in found.items()}
 
 
 def _fullest(files: list[Path]) -> Path | None:
