@@ -119,7 +119,7 @@ def judge(
     notes += told
     chance = _by_chance(rest, candidates, sure)
     crystals_of = {
-        phase: _crystals([each for each in seen if each.verdict.decided and each.verdict.phase == phase])
+        phase: distinct([each for each in seen if each.verdict.decided and each.verdict.phase == phase])
         for phase in dict.fromkeys(names.values())
     }
     # several looks show the same crystal
@@ -153,8 +153,8 @@ def judge(
                 enough and confidence >= REPORTED,
             )
         )
-    groups = len(_crystals(seen))
-    undecided = groups - len(_crystals([each for each in seen if each.verdict.decided]))
+    groups = len(distinct(seen))
+    undecided = groups - len(distinct([each for each in seen if each.verdict.decided]))
     notes += [
         f"{each.phase} is undecided here: {each.crystals} crystal(s), confidence {each.confidence:.2f}"
         for each in results
@@ -227,7 +227,7 @@ def _by_chance(looked: Sequence[Looked], candidates: Candidates, sure: float) ->
     return {phase: number / _SCRAMBLES for phase, number in numbers.items()}
 
 
-def _crystals(seen: Sequence[Seen]) -> list[Seen]:
+def distinct(seen: Sequence[Seen]) -> list[Seen]:
     """One verdict for each crystal, the surest first; looks that overlap show the same one."""
     kept: list[tuple[Seen, Array]] = []
     for each in sorted(seen, key=lambda one: -one.verdict.confidence):
