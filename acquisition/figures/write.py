@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from acquisition.datafile import Recorded, open_record
-from acquisition.figures import eds, lattice, scans
+from acquisition.figures import diffraction, eds, lattice, scans
 from acquisition.figures.panel import Found, Panel, save
 
-SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (scans.panels, eds.panels, lattice.panels)
+SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (
+    scans.panels,
+    eds.panels,
+    lattice.panels,
+    diffraction.panels,
+)
 """What makes pictures of a data file; each gives those that it knows how to draw."""
 
 SHARED = frozenset({"profiles", "interphase", "interface", "thickness_slope"}) | {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,9 +12,7 @@ from pydantic import model_validator
 
 from acquisition.analysis.diffraction_spots import SpotTest, find_spots, spacings
 from acquisition.analysis.virtual_detectors import (
-    Disk,
-    Profile,
-    Rows,
+    Gathered,
     central_disk,
     covered,
     detect,
@@ -25,7 +24,6 @@ from acquisition.analysis.virtual_detectors import (
 from acquisition.camera import CameraListener, form_of, told
 from acquisition.datafile import Column, DataFile, open_record
 from acquisition.engine import Result
-from drivers.ticket import Frame
 from physics.dose import E_PER_A2, dwell_for
 from physics.elastic import form_factor
 from physics.electrons import wavelength
@@ -39,6 +37,7 @@ from protocols.steps.shot import Pixels, Shot, dark_field, shoot, square
 FRAMES = "diffraction"
 DRAWS = 20210803  # seed of the patterns without a spot: the same record gives the same threshold
 FINE = 0.5  # pixels; rings of the radial profile
+EDGE = 1.0  # pixels beyond the edge of the disk that belong to the bright field
 PER_NM = 1e-9
 
 
@@ -109,7 +108,7 @@ class DiffractionMap(Step):
                 "planned_e_per_A2": round(shot.record.fluence_planned / E_PER_A2, 4),
                 "charged_e_per_A2": round(shot.record.fluence_charged / E_PER_A2, 4),
                 "frames": told(tally),
-                **_evaluated(run, file, shot, frame),
+                **_evaluated(run, file, shot, frame, area),
             }
             file.finish(status="complete", ended=run.rig.clock.utc(), results={"file": name, **facts})
         return {"file": name, **facts}
@@ -122,49 +121,51 @@ class DiffractionMap(Step):
         return lambda pitch: dwell_for(dose, current, *pitch)
 
 
-def _evaluated(run: StepRun, file: DataFile, shot: Shot, frame: Framed) -> dict[str, Any]:
-    """What the patterns amount to, read from the disk row by row; the radial profile becomes a table of the file."""
+def _evaluated(run: StepRun, file: DataFile, shot: Shot, frame: Framed, area: str) -> dict[str, Any]:
+    """What the patterns amount to, read from the disk row by row; images, patterns and profile become tables."""
+    optics = run.rig.file.optics
+    length = wavelength(optics.beam_energy)
     with open_record(file.path) as record:
         camera = record.camera(FRAMES)
+        shape, angle = camera.form.shape, camera.form.pixel_angle
         try:
             gathered = gather(camera.rows(), camera.nodata)
             disk = central_disk(gathered)
         except ValueError as why:  # the dose is spent all the same: what came is kept, and this is said
             return {"not_evaluated": str(why)}
-        shape, angle = camera.form.shape, camera.form.pixel_angle
-        length = wavelength(run.rig.file.optics.beam_energy)
-        profile = radial(gathered, disk, FINE)
-        reciprocal = 2.0 * np.sin(profile.distance * angle / 2.0) / length
-        _file(file, profile, reciprocal)
-        alone = np.sum([form_factor(element, reciprocal) ** 2 for element in run.elements], axis=0)
-        run.progress(0.6, "virtual detectors", shot.record.exposure_id)
-        detectors = _detectors(run, camera.rows(), disk, shape, angle, gathered.blind, shot, frame.commanded)
-        run.progress(0.8, "spots", shot.record.exposure_id)
+        run.progress(0.6, "virtual detectors", area)
+        inner, outer = (edge / angle for edge in optics.dark_field)
+        weights = [ring(disk, shape, 0.0, disk.radius + EDGE), ring(disk, shape, inner, outer)]
+        bright, dark = detect(camera.rows(), weights, gathered.blind)
+        run.progress(0.8, "spots", area)
         spots = find_spots(camera.rows(), SpotTest(disk, gathered.blind), seed=DRAWS)
-    peak = halo(profile, disk, alone)
+    profile = radial(gathered, disk, FINE)
+    reciprocal = 2.0 * np.sin(profile.distance * angle / 2.0) / length
+    alone = np.sum([form_factor(element, reciprocal) ** 2 for element in run.elements], axis=0)
+    _file(file, gathered, {"bright_field": bright, "dark_field": dark, "spot_score": spots.score})
+    counts = Column(profile.counts, "counts", profile.errors)
+    columns = {"reciprocal": Column(reciprocal * PER_NM, "1/nm"), "counts": counts}
+    file.table("radial_profile", columns, title="mean counts a pixel and pattern over 1/d")
+    peak, per_nm = halo(profile, disk, alone), angle / length * PER_NM
     spotted = int(spots.spotted.sum())
-    per_nm = PER_NM / length
     return {
         "patterns": {
             "came": gathered.patterns,
             "due": gathered.due,
             "blind_pixels": int(gathered.blind.sum()),
-            "saturated_pixels": int(
-                (gathered.maximum >= camera.nodata - 1).sum()
-            ),  # counted more than they can, somewhere
+            "saturated_pixels": int((gathered.maximum >= camera.nodata - 1).sum()),  # counted all they can, somewhere
         },
         "disk": {
             "middle_pixels": [round(at, 3) for at in disk.middle],
             "radius_mrad": round(disk.radius * angle * 1e3, 4),
             "radius_error_mrad": round(disk.radius_error * angle * 1e3, 4),
         },
-        **detectors,
+        "bright_field_electrons": round(float(np.nanmean(bright)), 3),
+        **_beside(dark, run.rig.scan.electrons(shot.image, frame.commanded.dwell)),
+        "ring_on_camera": round(covered(disk, shape, inner, outer), 4),
         "halo": None
         if peak is None
-        else {
-            "per_nm": round(peak[0] * angle * per_nm, 4),
-            "error_per_nm": round(peak[1] * angle * per_nm, 4),
-        },
+        else {"per_nm": round(peak[0] * per_nm, 4), "error_per_nm": round(peak[1] * per_nm, 4)},
         "spots": {
             "positions": spotted,
             "by_chance": round(spots.false_rate * gathered.patterns, 1),
@@ -176,41 +177,34 @@ def _evaluated(run: StepRun, file: DataFile, shot: Shot, frame: Framed) -> dict[
     }
 
 
-def _detectors(
-    run: StepRun,
-    rows: Rows,
-    disk: Disk,
-    shape: tuple[int, int],
-    angle: float,
-    blind: NDArray[np.bool_],
-    shot: Shot,
-    frame: Frame,
-) -> dict[str, Any]:
-    """Bright field, and the ring of the dark field on the camera beside what its own detector counted."""
-    inner, outer = (edge / angle for edge in run.rig.file.optics.dark_field)
-    weights = [ring(disk, shape, 0.0, disk.radius + 1.0), ring(disk, shape, inner, outer)]
-    bright, dark = detect(rows, weights, blind)
+def _beside(dark: NDArray[np.float64], counted: NDArray[np.float64]) -> dict[str, Any]:
+    """The ring of the dark field on the camera beside what its own detector counted, electrons a position."""
     came = ~np.isnan(dark)
-    counted = run.rig.scan.electrons(shot.image, frame.dwell)[came]
-    virtual, recorded = float(dark[came].sum()), float(counted.sum())
+    virtual, recorded = float(dark[came].sum()), float(counted[came].sum())
     ratio = virtual / recorded if recorded > 0.0 else math.nan
     error = ratio * math.sqrt(1.0 / max(virtual, 1.0) + 1.0 / max(recorded, 1.0))
-    alike = float(np.corrcoef(dark[came], counted)[0, 1]) if came.sum() > 2 and dark[came].std() > 0.0 else math.nan
+    varies = came.sum() > 2 and dark[came].std() > 0.0 and counted[came].std() > 0.0
+    alike = float(np.corrcoef(dark[came], counted[came])[0, 1]) if varies else math.nan
     return {
-        "bright_field_electrons": round(float(bright[came].mean()), 3),
         "virtual_dark_field_electrons": round(virtual / int(came.sum()), 3),
         "dark_field_electrons": round(recorded / int(came.sum()), 3),
         "virtual_over_recorded": {"value": _told(ratio), "counting_error": _told(error), "correlation": _told(alike)},
-        "ring_on_camera": round(covered(disk, shape, inner, outer), 4),
     }
 
 
-def _file(file: DataFile, profile: Profile, reciprocal: NDArray[np.float64]) -> None:
-    columns = {
-        "reciprocal": Column(reciprocal * PER_NM, "1/nm"),
-        "counts": Column(profile.counts, "counts", profile.errors),
+def _file(file: DataFile, gathered: Gathered, images: Mapping[str, NDArray[np.float64]]) -> None:
+    """Tables of what was found at every position, and of the mean and the maximum of all patterns; row by row."""
+    (first, *_) = images.values()
+    columns = {"position": Column(np.arange(first.size, dtype=np.float64), "")}
+    units = {"spot_score": ""}
+    columns |= {name: Column(image.ravel(), units.get(name, "counts")) for name, image in images.items()}
+    file.table("positions", columns, title="virtual detectors and spots at every position of the scan, row by row")
+    patterns = {
+        "pixel": Column(np.arange(gathered.mean.size, dtype=np.float64), ""),
+        "mean": Column(gathered.mean.ravel(), "counts"),
+        "maximum": Column(gathered.maximum.ravel().astype(np.float64), "counts"),
     }
-    file.table("radial_profile", columns, title="mean counts a pixel and pattern over 1/d")
+    file.table("patterns", patterns, title="mean and maximum of all patterns, row by row")
 
 
 def _told(value: float) -> float | None:
