@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from acquisition.datafile import Recorded, open_record
-from acquisition.figures import diffraction, eds, lattice, scans
+from acquisition.figures import diffraction, eds, lattice, phases, scans
 from acquisition.figures.panel import Found, Panel, save
 
 SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (
@@ -14,6 +14,7 @@ SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (
     eds.panels,
     lattice.panels,
     diffraction.panels,
+    phases.panels,
 )
 """What makes pictures of a data file; each gives those that it knows how to draw."""
 
