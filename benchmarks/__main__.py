@@ -6,7 +6,18 @@ import argparse
 import sys
 
 # the whole run first: on Linux a child's peak memory is never below what its parent had when it began
-NAMES = ("whole_run", "queries", "engine", "events", "eds_map", "dark_field", "camera", "lattice_image")
+NAMES = (
+    "whole_run",
+    "queries",
+    "engine",
+    "events",
+    "eds_map",
+    "quantification",
+    "dark_field",
+    "camera",
+    "diffraction_map",
+    "lattice_image",
+)
 
 
 def main() -> None:
@@ -45,6 +56,10 @@ def _run(name: str, bluesky: str, abtem: str) -> None:
             from benchmarks import eds_map
 
             eds_map.main()
+        case "quantification":
+            from benchmarks import quantification
+
+            quantification.main()
         case "dark_field":
             from benchmarks import dark_field
 
@@ -53,6 +68,10 @@ def _run(name: str, bluesky: str, abtem: str) -> None:
             from benchmarks import camera
 
             camera.main()
+        case "diffraction_map":
+            from benchmarks import diffraction_map
+
+            diffraction_map.main()
         case "lattice_image":
             from benchmarks import lattice_image
 

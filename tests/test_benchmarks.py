@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import camera, dark_field, eds_map, engine, events, lattice_image, queries, whole_run
+from benchmarks import (
+    camera,
+    dark_field,
+    diffraction_map,
+    eds_map,
+    engine,
+    events,
+    lattice_image,
+    quantification,
+    queries,
+    whole_run,
+)
 from benchmarks.__main__ import NAMES
 from benchmarks.watched_run import peak_memory
 
@@ -37,7 +48,9 @@ TINY_MAINS: dict[str, Callable[[Path], None]] = {
     "engine": lambda folder: engine.main(steps=2, rounds=1, disk=folder),
     "events": lambda folder: events.main(pixels=4, rounds=1),
     "eds_map": lambda folder: eds_map.main(pixels=16, rounds=1),
+    "quantification": lambda folder: quantification.main(pixels=64, rounds=1),
     "dark_field": lambda folder: dark_field.main(pixels=8, rounds=1),
+    "diffraction_map": lambda folder: diffraction_map.main(side=4, drawn=16, disk=folder),
     "camera": lambda folder: camera.main(side=4, rounds=1, depths=[8], disk=folder),
     "lattice_image": lambda folder: lattice_image.main(small=64, whole=128, rounds=1, abtem=str(folder / "none")),
 }
