@@ -238,6 +238,13 @@ class StepRun:
         done = [r for r in results if not r.get("skipped")]
         return dict(done[-1]) if done else None
 
+    def calibrations(self) -> dict[str, dict[str, Any]]:
+        """Everything that steps of this run calibrated, the latest of each name: value, unit, uncertainty, ..."""
+        found: dict[str, dict[str, Any]] = {}
+        for entry in self.entries("result"):
+            found |= entry["result"].get("calibrations", {})
+        return found
+
     def entries(self, kind: str) -> list[Entry]:
         """The journal's entries of a kind."""
         return [entry for entry in self._bench.journal.entries if entry["kind"] == kind]

@@ -27,9 +27,8 @@ from protocols.steps.shot import Pixels, dark_field, shoot, square
 
 BLOCK = 2  # px that are binned to fit an edge whose width matters
 MOVE = 5.0  # s a tilt takes, about
-TWICE = 2.0  # how wrong the given thickness may be, as a factor (95 %)
-SAME_WIDTH = 4.0  # standard errors by which the edge may be wider than fitted, where it was made edge-on
-SAME_SHAPE = 0.05  # of its width, by which it may be wider for having another shape than was fitted
+THICKER = 1.5  # how wrong the given thickness may be, as a factor (95 %)
+SAME_WIDTH = 4.0  # standard errors, and scatters, by which the edge may be wider where it was made edge-on
 FEWEST = 5  # tilts at which the edge must be seen
 
 
@@ -48,7 +47,7 @@ class MakeEdgeOn(Step):
     field: Annotated[Metres, Positive] = 400e-9
     pixels: Pixels = (256, 256)
     within: Annotated[Radians, Field(gt=0.0, le=math.radians(30.0))] = math.radians(6.0)
-    tilts: int = Field(default=7, ge=FEWEST, le=41)
+    tilts: int = Field(default=13, ge=FEWEST, le=41)
     thickness: Annotated[Metres, Positive] = 100e-9
     edge_on_within: Annotated[Radians, Field(gt=0.0, lt=0.5)] = math.radians(5.0)
     off_eucentric: Annotated[Metres, Field(ge=0.0)] = 500e-9
@@ -144,8 +143,8 @@ class _Series:
             "lean_bound_deg": in_degrees(bound),
             "decided": not why,
             **({"why": why} if why else {}),
-            "least_width_nm": in_nm(float(found.curve[1].min())),
-            "foil_nm": in_nm(found.thickness),
+            "least_width_nm": in_nm(found.least),
+            "scatter": round(found.scatter, 4),
             "seen_on": self._area,
         }
         self._file_curve(found)
@@ -221,7 +220,7 @@ class _Series:
             profiles,
             [look.tilt for look in seen],
             thickness=self._step.thickness,
-            thickness_factor=math.sqrt(TWICE),
+            thickness_factor=math.sqrt(THICKER),
         )
 
     def _why_not(self, found: EdgeOn) -> str:
@@ -236,9 +235,9 @@ class _Series:
 
     def _confirm(self, found: EdgeOn) -> None:
         """See that the edge is as sharp as it should be at the tilt that was found; raises PostconditionError."""
-        profile, least = self._looks[-1].profile, float(found.curve[1].min())
-        width, error = profile.width(found.reach) if profile is not None else (math.inf, 0.0)
-        slack = math.hypot(SAME_WIDTH * error, SAME_WIDTH * float(found.errors.max()), SAME_SHAPE * least)
+        profile, least = self._looks[-1].profile, found.least
+        width, error = profile.width() if profile is not None else (math.inf, 0.0)
+        slack = math.hypot(SAME_WIDTH * error, SAME_WIDTH * found.scatter * least, found.smear * found.bound)
         if not width <= least + slack:
             raise PostconditionError(
                 f"make_edge_on: at {math.degrees(found.tilt):.2f} deg, where the edge should be {least * 1e9:.1f} nm "
