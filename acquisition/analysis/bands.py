@@ -23,7 +23,7 @@ _TILTED = 0.03  # what illumination and a wedge may do to the intensity across t
 _TURNS = np.radians(np.arange(0.0, 360.0, 15.0))
 _FOUND = 40.0  # gain in chi2, for the step is looked for everywhere and in every direction
 _EXTENTS = np.array([2.0, 10.0, 20.0, 40.0, 60.0, 80.0, 110.0, 140.0]) * 1e-9
-_MARGIN = 12.8e-9  # m that control patches keep from the interphase, besides half of themselves
+MARGIN = 12.8e-9  # m that control patches keep from the interphase, besides half of themselves
 
 
 @dataclass(frozen=True)
@@ -185,14 +185,19 @@ class _Search:
 
 
 def bands(
-    shape: tuple[int, int], pitch: float, placed: Placement, interphase: tuple[float, float], side: float
+    shape: tuple[int, int],
+    pitch: float,
+    placed: Placement,
+    interphase: tuple[float, float],
+    side: float,
+    margin: float = MARGIN,
 ) -> tuple[Band, ...]:
     """Divide the patches of an image of shape (rows, columns) among the five bands.
 
     interphase: where it begins and ends, m from the zero of the composition; its thirds are the three bands in the
     middle, by the middles of their patches, and those are never so thin that no patch has its middle in them.  side: m
     of the patches. Patches of both films keep half of themselves away from the interphase; controls are those of the
-    film that keep away further.
+    film that keep away further, by the margin, m.
     """
     start, end = interphase
     least = 1.6 * side  # three bands of half a patch and a little
@@ -205,7 +210,7 @@ def bands(
         if across < start - side / 2:
             found["lithium"].append((patch, across, False))
         elif across > end + side / 2:
-            found["lipon"].append((patch, across, across > end + side / 2 + _MARGIN))
+            found["lipon"].append((patch, across, across > end + side / 2 + margin))
         elif start <= across < end:
             found[BANDS[1 + int(np.searchsorted(edges[1:3], across, side="right"))]].append((patch, across, False))
     result = []

@@ -56,6 +56,12 @@ class Lattice:
         """The name that results give it."""
         return POLYMORPHS.get(self.phase, self.phase)
 
+    def nearest(self, length: float) -> int:
+        """Return the reflection with a length, 1/m, nearest to this one, that has the fewest minus signs."""
+        off = np.abs(self.length - length)
+        alike = np.flatnonzero(off < off.min() * (1 + 1e-6) + 1e-4 * length)
+        return int(min(alike, key=lambda number: (self.labels[number].count("-"), off[number])))
+
     @cached_property
     def doubles(self) -> float:
         """How often a crystal of any orientation shows two spots at an angle, 0 to 1; a guess as good as `shows`."""

@@ -334,7 +334,7 @@ def _of_grains(
             fits = [
                 f"{one.reported} {one.labels[near]}"
                 for one in (lattice(phase, temperature) for phase in phases)
-                for near in [int(np.argmin(np.abs(one.length - length)))]
+                for near in [one.nearest(length)]
                 if abs(one.length[near] - length) < 3 * error
             ]
             notes.append(

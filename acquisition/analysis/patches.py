@@ -144,7 +144,7 @@ def _background(power: NDArray[np.floating], distance: Array, width: float) -> t
     order = np.argsort(number, kind="stable")
     edges = np.searchsorted(number[order], np.arange(1, number.max() + 1))
     medians = [float(np.median(ring)) for ring in np.split(power.ravel()[order], edges)]
-    whole = int(distance[0, 0] / width / math.sqrt(2))  # further out rings are cut by the corners
+    whole = int(distance[0, 0] / width) - 1  # further out the corners cut rings short
     level = np.array(medians[: whole + 1]) / math.log(2)
     level = np.exp(ndimage.gaussian_filter1d(np.log(np.maximum(level, 1e-30)), _SMOOTH, mode="nearest"))
     rings = (np.arange(level.size) + 0.5) * width

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,8 @@ def _image(
         for number, square in enumerate(squares, start=1):
             corner, wide = (square["column"] / by, square["row"] / by), square["side"] / by
             axes.add_patch(Rectangle(corner, wide, wide, fill=False, edgecolor=MARK, linewidth=1.6))
-            axes.text(corner[0] + wide * 1.15, corner[1], str(number), color=MARK, fontsize=10, va="top", weight="bold")
+            place = corner[0] + wide * 1.15, corner[1]
+            axes.text(*place, str(number), fontsize=10, va="top", weight="bold", bbox={"facecolor": MARK, "pad": 1})
         draw_scale_bar(axes, shown.shape, (size[0], size[1]))
         say(axes, said_dose(one.fluence_planned, one.dose_after))
 
@@ -149,6 +151,7 @@ def _transform(stem: str, image: NDArray[Any], square: Mapping[str, Any], one: P
                     fontsize=SMALL,
                     weight="bold",
                     bbox={"facecolor": "black", "alpha": 0.65, "linewidth": 0, "pad": 1},
+                    ha="left" if x < 0.5 * reach else "right",
                 )
         axes.set_xlim(-reach, reach)
         axes.set_ylim(reach, -reach)
@@ -170,9 +173,10 @@ def _rings(table: Mapping[str, Column], results: Mapping[str, Any]) -> Panel:
             if np.isfinite(column.values).any():
                 axes.plot(frequency.values, column.values, color=colour, linestyle=line, linewidth=1.1, label=band)
         axes.axhline(1.0, color="#444444", linewidth=0.6)
-        axes.text(2.0, 1.05, "shot noise", fontsize=SMALL, color="#444444", va="bottom")
+        axes.text(1.1, 0.97, "shot noise", fontsize=SMALL, color="#444444", va="top")
         axes.set_yscale("log")
         axes.set_xlim(1.0, float(frequency.values[-1]))
+        axes.set_ylim(bottom=0.7)
         axes.set_xlabel("spatial frequency 1/d (1/nm)")
         axes.set_ylabel("mean power over shot noise")
         axes.legend(fontsize=SMALL, title=_dose(results), title_fontsize=SMALL)
@@ -194,7 +198,8 @@ def _layers(results: Mapping[str, Any]) -> Panel:
         for number, (region, start, end) in enumerate(zip(regions, edges, edges[1:], strict=False)):
             grey = 0.97 - 0.05 * number
             axes.axvspan(start, end, color=(grey, grey, grey), linewidth=0)
-            axes.text((start + end) / 2, len(names) + 0.35, region["name"], ha="center", va="bottom", fontsize=SMALL)
+            height = len(names) + (0.1 if number % 2 else 0.35)  # narrow bands have long names
+            axes.text((start + end) / 2, height, region["name"], ha="center", va="bottom", fontsize=SMALL)
             notes = " ".join(region["notes"])
             for one in region["phases"]:
                 height = names.index(one["phase"])
@@ -213,14 +218,14 @@ def _layers(results: Mapping[str, Any]) -> Panel:
                 text = f"{one['crystals']} crystals\n{one['confidence']:.3f}"
                 axes.text((start + end) / 2, height + 0.5, text, ha="center", va="top", fontsize=SMALL - 1)
         axes.set_yticks([number + 0.5 for number in range(len(names))], [formula(name) for name in names])
-        axes.set_ylim(0, max(len(names), 1) + 1.0)
+        axes.set_ylim(0, max(len(names), 1) + 1.3)
         axes.set_xlim(edges[0], edges[-1])
         axes.set_xlabel("distance from the interface (nm)")
         said = f"false positives in LiPON: {(control['decided'] and sum(control['decided'].values())) or 0} of "
         said += f"{control['patches']} patches; undecided: {100 * results['undecided_rate']:.0f} %; {_dose(results)}"
         if any("shell" in note for region in regions for note in region["notes"]):
             said += "; hatched: may be the shell of the lithium"
-        axes.text(0.5, 0.985, said, transform=axes.transAxes, ha="center", va="top", fontsize=SMALL - 1)
+        axes.text(0.5, 0.985, fill(said, 92), transform=axes.transAxes, ha="center", va="top", fontsize=SMALL - 1)
 
     return Panel(f"{STEP}-layers", "; ".join(["layers as found", *results["flags"]]), "wide", draw)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from acquisition.analysis.bands import Composition, bands, locate
+from acquisition.analysis.bands import MARGIN, Composition, bands, locate
 from acquisition.analysis.fading import align
 from acquisition.analysis.lattices import POLYMORPHS
 from acquisition.analysis.layers import Phase, Seen, distinct
@@ -160,7 +160,9 @@ class _Evaluation:
             return None
         ends = self._composition.extent() if self._composition.ramps else (-placed.extent / 2, placed.extent / 2)
         shape = (total.shape[0], total.shape[1])
-        found = bands(shape, image.pitch, placed, ends, self._step.patch)
+        # a step of mass alone tells little of the shallow end of an interphase: controls keep well away from it
+        margin = MARGIN if self._composition.ramps else MARGIN + placed.extent
+        found = bands(shape, image.pitch, placed, ends, self._step.patch, margin)
         self._run.note(
             "bands",
             file=image.file,
