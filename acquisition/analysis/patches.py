@@ -70,7 +70,7 @@ def tile(
     first: row and column of the first.  Neighbours with a Hann window that overlap by a half share 17 % of their noise
     power in a direction (F. Harris, Proc. IEEE 66 (1978) 51, table 1).
     """
-    pixels = math.ceil(side / pitch)
+    pixels = math.ceil(side / pitch - 1e-6)
     hop = max(round(pixels * (1 - overlap)), 1)
     for row in range(first[0], shape[0] - pixels + 1, hop):
         for column in range(first[1], shape[1] - pixels + 1, hop):

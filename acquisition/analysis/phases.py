@@ -285,7 +285,7 @@ class _Fitting:
         lengths = np.hypot(turned[:, :, 0], turned[:, :, 1])
         upper = (turned[:, :, 1] > 0) & (lengths > 1 / LONGEST) & (lengths < 1 / SHORTEST)  # one of each Friedel pair
         unseen = np.where(upper, np.log1p(-shows), 0.0)
-        for k in self._spots.k:  # whatever else is there would hide it
+        for k in (*self._spots.k, *-self._spots.k):  # whatever else is there would hide it
             unseen[((turned[:, :, :2] - k) ** 2).sum(axis=2) < _HIDES**2] = 0.0
         whole: Array = unseen.sum(axis=1)
         return whole

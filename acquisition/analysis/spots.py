@@ -22,6 +22,7 @@ _FRINGES = 1.0e-9  # m, standard deviation of where the fringes of a crystal of 
 _ALONG, _LENS = 1.4, 0.018e9  # 1/m
 _SCALE = 0.002  # relative error of a spacing besides: what the pitch and strain leave
 _PLACE = 0.8e-9  # m, what defocus and aberrations move fringes apart
+_WINDOWED = 1.25  # times: as far from the middle as they seem under the window small crystals really stand
 FALSE_SPOTS = 0.3  # a patch, from noise alone
 MOST = 24  # spots of a patch, the strongest
 
@@ -118,8 +119,8 @@ def find_spots(seen: Spectrum, false: float = FALSE_SPOTS) -> Spots:
         ratio=table[:, 0],
         along=np.sqrt((_ALONG * least) ** 2 + _LENS**2 + _SCALE**2 * (k**2).sum(axis=1)),
         across=least,
-        place=table[:, 3:5],
-        place_error=np.hypot(_PLACE, _spread(seen.side) / np.sqrt(2 * above)),
+        place=_WINDOWED * table[:, 3:5],
+        place_error=np.hypot(_PLACE, place_spread(seen.side) / np.sqrt(2 * above)),
         floor=floor,
         side=seen.side,
     )
@@ -134,14 +135,9 @@ def _is_lobe(spot: tuple[float, ...], stronger: Sequence[tuple[float, ...]]) -> 
     )
 
 
-def _spread(side: float) -> float:
-    """Standard deviation, m, of places under the square of a Hann window."""
-    return side * math.sqrt(1 / 12 - 5 / (8 * math.pi**2))
-
-
 def place_spread(side: float) -> float:
     """Return how far from the middle of a patch of `side` (m) crystals that are seen stand, standard deviation in m."""
-    return _spread(side)
+    return _WINDOWED * side * math.sqrt(1 / 12 - 5 / (8 * math.pi**2))
 
 
 def _summit(log: NDArray[np.floating]) -> tuple[tuple[float, float], float]:
