@@ -23,7 +23,7 @@ from simulators.patterns import STEP, Array, Pattern
 from simulators.scattering import ANGLES, Scattering, whole
 
 FILMS = "ice", "C"  # that grow under the beam
-_KEPT = 512  # patterns
+_KEPT = 256  # patterns; half a megabyte each
 # 1/rad; the tails of the atoms' scattering need close ones at the low end, and beyond the last a pixel shows nothing
 _FREQUENCIES = 36.0 * np.sinh(np.arange(0.0, 3.92, 0.003))
 _PIXEL = 1.0 / 12.0  # variance of where in its pixel an electron falls, in pixels
@@ -122,7 +122,7 @@ class FarField:
         return np.asarray(shares)
 
     def pattern(self, depth: NDArray[np.int16]) -> Pattern:
-        """Where electrons land at a depth; the last 512 are kept."""
+        """Where electrons land at a depth; the last 256 are kept."""
         key = depth.tobytes()
         if key in self._patterns:
             self._patterns.move_to_end(key)

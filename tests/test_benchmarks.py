@@ -50,7 +50,7 @@ TINY_MAINS: dict[str, Callable[[Path], None]] = {
     "eds_map": lambda folder: eds_map.main(pixels=16, rounds=1),
     "quantification": lambda folder: quantification.main(pixels=64, rounds=1),
     "dark_field": lambda folder: dark_field.main(pixels=8, rounds=1),
-    "diffraction_map": lambda folder: diffraction_map.main(side=4, drawn=16, disk=folder),
+    "diffraction_map": lambda folder: diffraction_map.main(side=8, drawn=16, disk=folder),
     "camera": lambda folder: camera.main(side=4, rounds=1, depths=[8], disk=folder),
     "lattice_image": lambda folder: lattice_image.main(small=64, whole=128, rounds=1, abtem=str(folder / "none")),
 }

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, sparse
+from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
-from acquisition.analysis.virtual_detectors import Disk, Rows
+from acquisition.analysis.virtual_detectors import Disk, Profile, Rows
 
 Array = NDArray[np.float64]
 
-CLEAR = 2.0  # pixels beyond the central disk's edge that are left out
+CLEAR = 3.0  # pixels beyond the central disk's edge that are left out
 COARSE = 4.0  # pixels of the disk's radius from which pixels are put together, two by two
 FEWEST = 6.0  # electrons that a disk is expected to hold before its excess means anything
 SMOOTH = 1.0  # pixels; the rings' mean is smoothed with
@@ -50,31 +51,39 @@ class Scores:
 
 
 class SpotTest:
-    """Scores patterns of one shape and disk; blind: pixels that measured nothing, (rows, columns)."""
+    """Scores patterns of one disk.
 
-    def __init__(self, disk: Disk, blind: NDArray[np.bool_]) -> None:
+    blind: pixels that measured nothing, (rows, columns).  profile: of the mean pattern, finer than a pixel; it says how
+    counts fall from one ring to the next.
+    """
+
+    def __init__(self, disk: Disk, blind: NDArray[np.bool_], profile: Profile) -> None:
         shape = blind.shape[0], blind.shape[1]
         self._by = 2 if disk.radius >= COARSE else 1
         away = disk.distances(shape)
-        used = ~blind & (away > disk.radius + CLEAR)
+        used = ~blind & (away >= np.ceil(disk.radius + CLEAR))  # of whole rings: part of one tells little
         # rings one pixel wide, each pixel between two of them
         low = away.astype(np.intp).ravel()
         upper = away.ravel() - low
         self._rings = int(low.max()) + 2
         pixels = np.tile(np.arange(away.size), 2)
         shares = np.concatenate([1.0 - upper, upper]).astype(np.float32)
-        hats = (shares, (pixels, np.concatenate([low, low + 1])))
-        self._hats = sparse.csr_array(hats, shape=(away.size, self._rings))
+        hats = sparse.csr_array((shares, (pixels, np.concatenate([low, low + 1]))), shape=(away.size, self._rings))
         self._used = used.ravel()
-        weights = sparse.csr_array(self._hats * self._used[:, None].astype(np.float32))
-        held = np.asarray(weights.sum(axis=0), np.float64)
-        self._means = sparse.csr_array((weights / np.maximum(held, 1e-6).astype(np.float32)).T)
+        weights = sparse.csr_array(hats * self._used[:, None].astype(np.float32))
+        held = np.maximum(np.asarray(weights.sum(axis=0), np.float64), 1e-6).astype(np.float32)
+        self._means = sparse.csr_array((weights / held).T)
+        # what falls off as the mean pattern does has to be expected just so
+        falls = CubicSpline(profile.distance, np.log(np.maximum(profile.counts, 1e-9)))
+        mean = np.exp(falls(np.clip(away.ravel(), *profile.distance[[0, -1]])))
+        bent = mean / np.maximum(hats @ (self._means @ mean), 1e-300)
+        self._hats = sparse.csr_array(hats * np.where(self._used, bent, 0.0)[:, None].astype(np.float32))
         rows, columns = (n // self._by for n in shape)
         self._shape, self._small = shape, (rows, columns)
         reach = int(disk.radius / self._by) + 2
         self._padded = tuple(fft.next_fast_len(n + reach, real=True) for n in self._small)
         self._template = fft.rfft2(self._disk(disk.radius / self._by), self._padded)
-        masks = weights.toarray().T.reshape(self._rings, *shape)
+        masks = self._hats.toarray().T.reshape(self._rings, *shape)
         self._under = self._held(self._binned(masks)).reshape(self._rings, -1)
         down, across = (
             (np.arange(n) + 0.5) * self._by - 0.5 - at for n, at in zip(self._small, disk.middle, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from acquisition.analysis.diffraction_spots import SpotTest, find_spots, spacings
+from acquisition.analysis.diffraction_spots import DRAWN, SpotTest, find_spots, spacings
 from acquisition.analysis.virtual_detectors import (
     Gathered,
     central_disk,
@@ -138,8 +138,8 @@ def _evaluated(run: StepRun, file: DataFile, shot: Shot, frame: Framed, area: st
         weights = [ring(disk, shape, 0.0, disk.radius + EDGE), ring(disk, shape, inner, outer)]
         bright, dark = detect(camera.rows(), weights, gathered.blind)
         run.progress(0.8, "spots", area)
-        spots = find_spots(camera.rows(), SpotTest(disk, gathered.blind), seed=DRAWS)
-    profile = radial(gathered, disk, FINE)
+        test = SpotTest(disk, gathered.blind, profile := radial(gathered, disk, FINE))
+        spots = find_spots(camera.rows(), test, seed=DRAWS, drawn=DRAWN)
     reciprocal = 2.0 * np.sin(profile.distance * angle / 2.0) / length
     alone = np.sum([form_factor(element, reciprocal) ** 2 for element in run.elements], axis=0)
     _file(file, gathered, {"bright_field": bright, "dark_field": dark, "spot_score": spots.score})

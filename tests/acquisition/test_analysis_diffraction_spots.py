@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from acquisition.analysis.diffraction_spots import FALSE, SpotTest, find_spots, spacings
-from acquisition.analysis.virtual_detectors import central_disk, gather
+from acquisition.analysis.virtual_detectors import central_disk, gather, radial
 from tests.acquisition.known_patterns import NODATA, pattern, rows_of
 
 
 def _test(radius: float = 3.0) -> SpotTest:
     gathered = gather(rows_of(pattern(radius=radius), 1e4), NODATA)
-    return SpotTest(central_disk(gathered), gathered.blind)
+    disk = central_disk(gathered)
+    return SpotTest(disk, gathered.blind, radial(gathered, disk, 0.5))
 
 
 @pytest.mark.parametrize(("radius", "electrons"), [(3.0, 3e3), (6.0, 3e4)])
