@@ -117,7 +117,7 @@ def test_the_places_lie_along_the_interface_and_their_discs_apart(done: tuple[Jo
     job, _ = done
     first, second = (place["at_nm"] for place in journal(job.folder, "result")[1]["result"]["places"])
     assert abs(first[0] - second[0]) < 5.0  # nm; what it drifted
-    assert abs(second[1] - first[1]) == pytest.approx(600.0 - 163.84, abs=5.0)
+    assert abs(second[1] - first[1]) == pytest.approx(800.0 - 163.84, abs=5.0)
 
 
 def test_the_books_are_never_below_the_truth(done: tuple[Job, Told]) -> None:
@@ -140,8 +140,8 @@ def test_pictures_show_the_image_its_transform_and_the_last_against_the_first(do
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"places": 3}, "discs of 300 nm on 3 places would overlap.*There is room for 2"),
-        ({"at": "[300 nm, 0 nm]"}, "does not lie within an area of 600 nm x 600 nm"),
+        ({"places": 4}, "discs of 300 nm on 4 places would overlap.*There is room for 3"),
+        ({"at": "[300 nm, 0 nm]"}, "does not lie within an area of 600 nm x 800 nm"),
         ({"dose": "400 e/A^2"}, "would count 131072 each of 65535 at most"),
         ({"frames": 20}, 'would give area "lattice"'),
         ({"defocus": "5 um"}, "defocus 5000 nm is beyond the rig's limit"),
