@@ -194,11 +194,11 @@ def _doubts(run: StepRun, step: EdsLine) -> Doubts:
     if lean is None:
         tilted = run.latest("make_edge_on") or {}
         lean = math.radians(tilted.get("lean_bound_deg", LEAN))
-    measured = (run.latest("calibrate") or {}).get("calibrations", {}).get("probe_fwhm")
+    measured = run.calibrations().get("probe_fwhm")
     probe, unsure = rig.optics.probe_fwhm, PROBE_UNSURE
     if measured is not None:
         probe = parse(f"{measured['value']} {measured['unit']}", "length")
-        unsure = min(2 * measured["uncertainty"] / measured["value"], 0.9)
+        unsure = min(measured["uncertainty"] / measured["value"], 0.9)
     return Doubts(probe, unsure, lean, step.roughness, rig.calibrations.scan_scale.uncertainty)
 
 

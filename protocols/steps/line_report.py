@@ -11,6 +11,7 @@ from acquisition.analysis.interphase import Doubts
 from acquisition.analysis.ramps import Ramp
 from acquisition.analysis.regions import Chemistry, Loss, Region, composition_of
 
+SURE = 1.96  # standard errors of a 95 % uncertainty, as all calibrations have it
 UNSEEN = "atoms that EDS sees; lithium is never seen"
 
 
@@ -70,7 +71,7 @@ def report(
 
 
 def calibrations(composition: Chemistry | None, *, taken: str, file: str) -> dict[str, Any]:
-    """The k-factors as calibrations of the run; taken: ISO time of the map.  file: that holds the spectra."""
+    """The k-factors as calibrations of the run, with 95 % uncertainties; taken: ISO time.  file: with the spectra."""
     if composition is None:
         return {}
     found = composition.factors
@@ -78,7 +79,7 @@ def calibrations(composition: Chemistry | None, *, taken: str, file: str) -> dic
         f"k_{element}_{found.reference}": {
             "value": _rounded(value),
             "unit": "1",
-            "uncertainty": _rounded(found.errors[element]),
+            "uncertainty": _rounded(SURE * found.errors[element]),
             "taken": taken,
             "from": file,
         }
