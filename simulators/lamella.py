@@ -166,7 +166,7 @@ class Lamella:
         environment, bounds = sample.environment, sample.bounds()
         within = ((x >= bounds[0]) & (x < bounds[-1])).astype(np.float64)
         metallic, atoms = sample.metallic_lithium(x), sample.atoms(x)
-        shell = 2.0 * environment.lithium_shell * metallic
+        shell = 2.0 * environment.shell * metallic
         on_them = environment.carbon, environment.copper, environment.platinum, environment.gallium
         films = np.stack([shell, *(each * within for each in on_them)])
         none = np.zeros_like(x)

@@ -39,7 +39,7 @@ class Grid:
 
     def centres(self, axis: int) -> Array:
         """x (axis 0) or y (axis 1) of the middles of the pixels, m."""
-        return self.corner[axis] + (np.arange(self.shape[1 - axis]) + 0.5) * self.pitch
+        return np.asarray(self.corner[axis] + (np.arange(self.shape[1 - axis]) + 0.5) * self.pitch, np.float64)
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,13 @@ def of_spheres(crystals: Crystals, temperature: float, lens: Lens, grid: Grid) -
 
     def draw(chunk: NDArray[np.intp]) -> list[Patch]:
         slices = np.zeros((len(chunk), sides[chunk[0]], sides[chunk[0]]), np.complex64)
-        places, seen = [], []
+        places: list[tuple[int, int, Floats]] = []
+        seen: list[int] = []
         for number in chunk.tolist():
-            *place, diffracts = _sphere(crystals, number, temperature, lens, grid, longest, slices[len(seen)])
-            places.append(place)
+            row, column, path, diffracts = _sphere(
+                crystals, number, temperature, lens, grid, longest, slices[len(seen)]
+            )
+            places.append((row, column, path))
             seen += [number] if diffracts else []
         contrasts = pictures(slices[: len(seen)], depth[seen], lens, grid.pitch) if seen else ()
         of = dict(zip(seen, contrasts, strict=True))

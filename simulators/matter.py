@@ -83,7 +83,7 @@ class Matter:
         means, secant = self._means(met, y, tilt), 1.0 / np.cos(tilt)
         body = self._slab.cut.at(y)[:, None] * means.inside * secant
         surroundings = self._sample.environment
-        oxide = 2.0 * surroundings.lithium_shell * means.metallic * secant
+        oxide = 2.0 * surroundings.shell * means.metallic * secant
         # of a column with as many crystals as usual, all that is neither oxide
         room = np.maximum(body - oxide - nano, 0.0) / np.maximum(1.0 - means.crystals, 1e-3)
         glass = {element: density * room for element, density in means.glass.items()}
@@ -250,7 +250,7 @@ class Matter:
         random, environment = stream(self._seed, _STREAM, origin, column, row), self._sample.environment
         radii, numbers = [environment.shell_radius], []
         if origin == _SHELL:
-            volume = 2.0 * environment.lithium_shell * _PLATE**2 * environment.shell_crystals
+            volume = 2.0 * environment.shell * _PLATE**2 * environment.shell_crystals
             numbers.append(volume / mean_volume(environment.shell_radius))
         else:
             radii = [kind.radius for kind in self._sample.damage.growth.values()]

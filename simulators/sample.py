@@ -98,8 +98,9 @@ class DriftOfTheHolder(Strict):
 class Environment(Strict):
     """Lamella and surroundings.
 
-    lamella_thickness: between parallel faces, or else a wedge.  lithium_shell: Li2O on each face of metallic lithium,
-    part of it (shell_crystals, a share) as nanocrystals with radii within shell_radius.  carbon, copper: films that
+    lamella_thickness: between parallel faces, or else a wedge.  lithium_shell: Li2O on each face of metallic lithium
+    (or a range that the seed draws it from), part of it (shell_crystals, a share) as nanocrystals with radii within
+    shell_radius.  carbon, copper: films that
     stand for contamination and for electrons scattered into the grid.  gallium: ions that stayed in both faces.
     platinum: film that lies on the lamella where it was used for cutting it.  window_ice: on the EDS detector.
     shielding: share of water molecules the cold shields let through.  contact_drop: how much warmer than the stage the
@@ -108,7 +109,7 @@ class Environment(Strict):
 
     lamella_thickness: Thickness | None = None
     wedge: Wedge | None = None
-    lithium_shell: Length
+    lithium_shell: Length | tuple[Length, Length]
     shell_crystals: Fraction
     shell_radius: tuple[Thickness, Thickness]
     carbon: Length
@@ -129,6 +130,11 @@ class Environment(Strict):
         flat = self.lamella_thickness or 0.0
         return Wedge.model_construct(thin=flat, thick=flat, start=0.0, end=1.0)
 
+    @property
+    def shell(self) -> float:
+        """Li2O on each face of metallic lithium, m; the middle of its range where none was drawn from it."""
+        return float(np.mean(self.lithium_shell))
+
     @model_validator(mode="after")
     def _one_thickness(self) -> Environment:
         if (self.lamella_thickness is None) == (self.wedge is None):
@@ -148,6 +154,11 @@ class Sample(Strict):
     contact: Contact = Contact()
     damage: Damage
     environment: Environment
+
+    def drawn(self, random: np.random.Generator) -> Sample:
+        """The sample with an oxide shell drawn from the range of the file, if it gives a range."""
+        shell = float(random.uniform(*np.broadcast_to(self.environment.lithium_shell, 2)))
+        return self.model_copy(update={"environment": self.environment.model_copy(update={"lithium_shell": shell})})
 
     @property
     def interphase(self) -> Interphase | None:

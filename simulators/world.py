@@ -103,6 +103,7 @@ class World:
         wiring: Sequence[Wire] = (),
     ) -> None:
         self.clock = clock
+        sample = sample.drawn(np.random.default_rng([seed, 33]))
         hidden, geometry, sensors, shots, photons, holder = (
             np.random.default_rng([seed, stream]) for stream in range(6)
         )

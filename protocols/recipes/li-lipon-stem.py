@@ -34,6 +34,7 @@ BOUND = 1.3  # what the ledger charges over what is planned, at most
 
 
 def recipe(run: Run) -> None:
+    """Cold first, beam-sensitive next, and what needs no beam last."""
     run.do(CoolDown(to="100 K", ramp="10 K/min", hold="20 min"))
     see_edge_on(run)
     lattice_images(run)

@@ -62,13 +62,17 @@ def grid(centre: tuple[float, float], size: float, pixels: int) -> tuple[Array, 
 
 
 def sample_with(interphase: dict[str, object] | None = None, **environment: object) -> Sample:
-    """The shipped sample, 100 nm thick between parallel faces and inclined by 2 degrees; with some values changed."""
+    """The shipped sample, 100 nm thick between parallel faces, inclined by 2 degrees, with 2 nm of oxide a face.
+
+    Some values may be changed.
+    """
     sample = load_sample("li-lipon")
     changed = {"inclination": float(np.radians(2.0)), **(interphase or {})}
     stack = tuple(
         layer.model_copy(update=changed) if isinstance(layer, Interphase) else layer for layer in sample.stack
     )
-    surroundings = sample.environment.model_copy(update={"lamella_thickness": 100e-9, "wedge": None, **environment})
+    plain = {"lamella_thickness": 100e-9, "wedge": None, "lithium_shell": 2e-9}
+    surroundings = sample.environment.model_copy(update=plain | environment)
     return sample.model_copy(update={"stack": stack, "environment": surroundings})
 
 

@@ -191,7 +191,7 @@ def test_lithium_has_oxide_crystals_on_both_faces_and_one_film_of_grains() -> No
 
 
 def test_copper_has_grains_of_80_nm() -> None:
-    copper = Window((1.60e-6, -200 * NM), (150 * NM, 400 * NM))
+    copper = Window((1.50e-6, -200 * NM), (150 * NM, 400 * NM))
     films = _even_one().scene(copper, 0.0, _none, 0.0, 100.0).films
     assert {film.phase for film in films} == {"Cu"}
     area = np.sqrt(np.mean([np.count_nonzero(film.depth) for film in films])) * NM
