@@ -17,6 +17,7 @@ NAMES = (
     "camera",
     "diffraction_map",
     "lattice_image",
+    "phases",
 )
 
 
@@ -76,6 +77,10 @@ def _run(name: str, bluesky: str, abtem: str) -> None:
             from benchmarks import lattice_image
 
             lattice_image.main(abtem=abtem)
+        case "phases":
+            from benchmarks import phases
+
+            phases.main()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from benchmarks import (
     engine,
     events,
     lattice_image,
+    phases,
     quantification,
     queries,
     whole_run,
@@ -53,6 +54,7 @@ TINY_MAINS: dict[str, Callable[[Path], None]] = {
     "diffraction_map": lambda folder: diffraction_map.main(side=8, drawn=16, disk=folder),
     "camera": lambda folder: camera.main(side=4, rounds=1, depths=[8], disk=folder),
     "lattice_image": lambda folder: lattice_image.main(small=64, whole=128, rounds=1, abtem=str(folder / "none")),
+    "phases": lambda folder: phases.main(particles=1),
 }
 
 

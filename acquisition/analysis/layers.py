@@ -25,6 +25,7 @@ _SLOW = 5.0  # patches that what was expected beforehand weighs as much as
 _SCRAMBLES = 3
 _SAME_PLACE = 3e-9  # m: nearer than that two lattices of a phase in overlapping patches are one crystal
 _SAME_SPOT = 0.08e9  # 1/m
+_EVERYWHERE = 8  # places in all at which such a spot is seen
 _CHANCE = 1e-3  # that spots of small crystals of one spacing stand alike
 _GRAIN = 3  # patches apart from one another that show the same spot: a grain larger than the patches
 
@@ -250,8 +251,8 @@ def _grains(looked: Sequence[Looked]) -> tuple[list[_Film], list[Looked]]:
     of = np.repeat(np.arange(len(looked)), [len(each.spots) for each in looked])
     image = np.array([each.image for each in looked], dtype=np.intp)[of]
     ratio = np.concatenate([each.spots.ratio for each in looked] or [np.empty(0)])
-    patch = np.array([each.patch for each in looked], dtype=np.intp)[of]
     place = np.array([each.place for each in looked]).reshape(-1, 2)[of]
+    place += np.concatenate([each.spots.place for each in looked] or [np.empty((0, 2))])
     length = np.hypot(k[:, 0], k[:, 1])
     free = np.ones(len(k), dtype=bool)
     films: list[_Film] = []
@@ -262,9 +263,13 @@ def _grains(looked: Sequence[Looked]) -> tuple[list[_Film], list[Looked]]:
         alike = np.flatnonzero(near & free & (image == image[spot]))
         ring = np.abs(length - length[spot]) < _SAME_SPOT
         share = 2 * _SAME_SPOT / (math.pi * length[spot])
-        # a crystal shows in two patches or so
-        by_chance = stats.poisson.sf(len(set(patch[alike])) // 2 - 1, share * len(set(patch[ring])) / 2)
-        if by_chance < _CHANCE and _apart(place[alike], looked[of[spot]].spots.side) > _GRAIN:
+        sources = _apart(place[alike], _SAME_PLACE)
+        by_chance = stats.poisson.sf(sources - 1, share * _apart(place[ring & free], _SAME_PLACE))
+        if (
+            sources >= _EVERYWHERE
+            and by_chance < _CHANCE
+            and _apart(place[alike], looked[of[spot]].spots.side) > _GRAIN
+        ):
             free[alike] = False
             first = np.searchsorted(of, of[alike])  # of the spots of its patch
             parts = [looked[of[i]].spots.only(np.array([i - j])) for i, j in zip(alike, first, strict=True)]
@@ -273,13 +278,11 @@ def _grains(looked: Sequence[Looked]) -> tuple[list[_Film], list[Looked]]:
 
 
 def _apart(places: Array, side: float) -> int:
-    """How many of some places lie a patch from one another, as they come; no more than it takes."""
-    kept: list[Array] = []
+    """How many of some places lie so far from one another, as they come."""
+    kept = np.empty((0, 2))
     for place in places:
-        if all(np.abs(place - other).max() > side for other in kept):
-            kept.append(place)
-            if len(kept) > _GRAIN:
-                break
+        if not len(kept) or np.abs(kept - place).max(axis=1).min() > side:
+            kept = np.vstack([kept, place])
     return len(kept)
 
 
