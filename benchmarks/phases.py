@@ -45,7 +45,7 @@ class Table:
 
 
 def main(particles: int = 100) -> None:
-    """Print the table on stderr, and as figures the shares of right and of decided verdicts, and the time of patches."""
+    """Print the table on stderr, and as figures the shares of right and decided verdicts, and the time of patches."""
     random = np.random.default_rng(80)
     candidates = Candidates(KELVIN)
     tables: dict[str, Table] = {}

@@ -1,0 +1,57 @@
+"""The step phase_map: bands before spots, verdicts with their controls, and pictures; on the images of hrtem."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from acquisition.control import State
+from acquisition.figures.phases import indexed
+from acquisition.figures.write import write_figures
+from protocols.books import look
+from protocols.job import Job
+from tests.protocols.whole_run import COOL, do, journal, make_job, recipe_text, results, rig_text
+
+IMAGES = "- hrtem: {of: lattice, dose: 250 e/A^2, frames: 2}\n"
+PHASES = "- phase_map: {up_to: 600 e/A^2}\n"
+
+
+def a_job(folder: Path, steps: str) -> Job:
+    text = recipe_text(COOL + steps).replace("beside: {limit: 1e6 e/A^2}", "lattice: {limit: 3000 e/A^2}")
+    return make_job(folder, text, rig=rig_text("bench", column=True))
+
+
+def test_there_must_be_lattice_images(tmp_path: Path) -> None:
+    found = look(a_job(tmp_path, PHASES)).findings
+    assert ["no hrtem comes before it" in finding.what for finding in found] == [True]
+
+
+def test_it_takes_no_dose_and_asks_for_none(tmp_path: Path) -> None:
+    assert look(a_job(tmp_path, IMAGES + PHASES)).findings == []
+
+
+@pytest.mark.parametrize(("label", "written"), [("Li2O 1-11", r"Li$_2$O $1\bar{1}1$"), ("ice", "ice")])
+def test_indices_are_written_with_bars(label: str, written: str) -> None:
+    assert indexed(label) == written
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_run_says_what_stands_in_each_band(tmp_path: Path) -> None:
+    job = a_job(tmp_path, IMAGES + PHASES)
+    assert do(job).states[-1][0] is State.DONE
+    fixed = [entry["seq"] for entry in journal(job.folder, "bands")]
+    assert len(fixed) == 1
+    found = results(job.folder)
+    regions = {region["name"]: region for region in found["regions"]}
+    assert list(regions) == ["lithium", "lithium-side", "middle", "lipon-side", "lipon"]
+    assert all(region["patches"] >= 20 for region in regions.values())
+    assert "Li3PO4" in {phase["phase"] for phase in regions["lipon-side"]["phases"]}
+    assert "Li2O" in {phase["phase"] for phase in regions["lithium-side"]["phases"]}
+    reported = {phase["phase"] for region in regions.values() for phase in region["phases"]}
+    assert reported <= {"Li", "Li2O", "Li3N", "Li3PO4"}
+    assert 0.0 <= found["false_positive_rate"] <= 1.0
+    assert 0.0 <= found["undecided_rate"] <= 1.0
+    names = {path.name for path in write_figures(job.folder)}
+    assert {"phase_map-image.png", "phase_map-layers.png", "phase_map-rings.png", "phase_map-fft-middle.png"} <= names
