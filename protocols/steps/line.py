@@ -194,12 +194,14 @@ def _doubts(run: StepRun, step: EdsLine) -> Doubts:
     if lean is None:
         tilted = run.latest("make_edge_on") or {}
         lean = math.radians(tilted.get("lean_bound_deg", LEAN))
+    narrowest, widest = (rig.optics.probe_fwhm * (1 + off) for off in (-PROBE_UNSURE, PROBE_UNSURE))
     measured = run.calibrations().get("probe_fwhm")
-    probe, unsure = rig.optics.probe_fwhm, PROBE_UNSURE
     if measured is not None:
-        probe = parse(f"{measured['value']} {measured['unit']}", "length")
-        unsure = min(measured["uncertainty"] / measured["value"], 0.9)
-    return Doubts(probe, unsure, lean, step.roughness, rig.calibrations.scan_scale.uncertainty)
+        # an edge is as wide as the probe and whatever else blurs it: its own lean and roughness, the beam's spread
+        widest = parse(f"{measured['value']} {measured['unit']}", "length")
+        narrowest = min(narrowest, widest)
+    probe = (narrowest + widest) / 2
+    return Doubts(probe, widest / probe - 1, lean, step.roughness, rig.calibrations.scan_scale.uncertainty)
 
 
 def _file(recorded: EdsMap, found: Measured, doubts: Doubts, dose: dict[str, float], run: StepRun, area: str) -> Result:
