@@ -20,7 +20,9 @@ _LOST = 0.3  # of the frame's width, at most, that is given up for a profile alo
 _OF_BOX = 0.74  # width of the blurred step that fits an edge smeared evenly, over the length of the smear
 _OF_SHAPE = 1.25  # factor by which that may be another for another shape (one standard deviation)
 _SCATTER = 0.003, 0.25  # of the width, that grains and roughness may make from tilt to tilt: least and most
-_TAILS = 4.0  # degrees of freedom of Student's t, which forgives an outlier
+_ALIKE = 0.9  # share of the variance of the scatter that is the same at tilts that are alike; assumed
+_FAR_OFF = 6.0  # times the usual misfit, from which on a width is an outlier
+_OUTLIERS = 2  # at most, that are left out
 _GRID = {"tilt": 61, "least": 41, "smear": 13, "scatter": 12}
 _ZOOMS = 6
 _NEGLIGIBLE = 1e-7  # of the most likely
@@ -114,21 +116,25 @@ def _fitting(x: float, y: float, cos: float, sin: float) -> tuple[float, float]:
 
 
 def find_edge_on(
-    profiles: Sequence[EdgeProfile], tilts: Sequence[float], *, thickness: float, thickness_factor: float
+    profiles: Sequence[EdgeProfile], tilts: Sequence[float], *, thickness: float, thickness_factor: float, alike: float
 ) -> EdgeOn:
     """Find the tilt at which an interface is edge-on, from its profiles at several tilts (rad) about an axis in it.
 
     thickness: of the foil, m, believed to within thickness_factor (one standard deviation).  An interface that leans
     by L smears over t sin L; that adds, as squares, to the width that it has anyway, which is foreshortened. How much
-    grains and roughness change the width from tilt to tilt is found out from the same widths, with tails that forgive
-    an outlier. All of it is weighed on a grid (flat priors in tilt and width, in the logarithm of the scatter), so a
-    wide ramp, which hides a small lean, gets a wide interval.  ValueError for fewer than four tilts.
+    grains change the width from tilt to tilt is found out from the same widths; most of that is believed to be the same
+    at tilts that differ by less than `alike`, rad, such as the angle of the beam's cone, and can look like a lean.
+    An outlier is left out.  All of it is weighed on a grid (flat priors in tilt and width, in the logarithm of the
+    scatter), so a wide ramp, which hides a small lean, gets a wide interval.  ValueError for fewer than four tilts.
     """
     if len(profiles) < 4 or len(profiles) != len(tilts):
         raise ValueError("an interface is found edge-on from four tilts at least, with a profile each")
     angles = np.asarray(tilts, dtype=np.float64)
     widths, errors = np.array([profile.width() for profile in profiles]).T
-    belief = _Belief(angles, widths, errors, thickness, math.hypot(math.log(thickness_factor), math.log(_OF_SHAPE)))
+    factor = math.hypot(math.log(thickness_factor), math.log(_OF_SHAPE))
+    belief = _Belief(angles, widths, errors, thickness, factor, alike)
+    if (kept := belief.sound()).sum() >= max(4, len(profiles) - _OUTLIERS) and not kept.all():
+        belief = _Belief(angles[kept], widths[kept], errors[kept], thickness, factor, alike)
     tilt, weight = belief.marginal("tilt")
     low, middle, high = (_quantile(tilt, weight, share) for share in (0.025, 0.5, 0.975))
     least, smear, scatter = (_quantile(*belief.marginal(name), 0.5) for name in ("least", "smear", "scatter"))
@@ -155,8 +161,12 @@ def _widened(tilts: Array, edge_on: Array | float, least: Array | float, smear: 
 class _Belief:
     """How likely each tilt is, with width, smear and scatter: on a grid that closes in on what is likely at all."""
 
-    def __init__(self, tilts: Array, widths: Array, errors: Array, thickness: float, factor: float) -> None:
+    def __init__(
+        self, tilts: Array, widths: Array, errors: Array, thickness: float, factor: float, alike: float
+    ) -> None:
         self._tilts, self._widths, self._errors = tilts, widths, errors
+        apart = (tilts[:, None] - tilts[None, :]) / alike
+        self._same = _ALIKE * np.exp(-(apart**2) / 2) + (1 - _ALIKE) * np.eye(tilts.size)
         believed = math.log(_OF_BOX * thickness)
         self._smear = believed, factor
         self._axes = {
@@ -171,6 +181,14 @@ class _Belief:
                 self._close_in(name)
             self._weight = self._weigh()
 
+    def sound(self) -> NDArray[np.bool_]:
+        """Which widths are no outliers, (tilts,)."""
+        tilt, least, smear = (_quantile(*self.marginal(name), 0.5) for name in ("tilt", "least", "smear"))
+        off = self._widths / _widened(self._tilts, tilt, least, smear) - 1
+        off = np.abs(off - np.median(off))
+        least_off = np.hypot(1.48 * float(np.median(off)), self._errors / self._widths)
+        return np.asarray(off <= _FAR_OFF * least_off)
+
     def marginal(self, name: str) -> tuple[Array, Array]:
         """The points of a parameter and their probabilities."""
         axis = list(self._axes).index(name)
@@ -184,13 +202,17 @@ class _Belief:
         self._axes[name] = np.linspace(low, high, points.size)
 
     def _weigh(self) -> Array:
-        tilt, least, smear, scatter = np.meshgrid(*self._axes.values(), indexing="ij", sparse=True)
+        tilt, least, smear, scatter = (self._axes[name] for name in ("tilt", "least", "smear", "scatter"))
+        grid = np.meshgrid(tilt, least, smear, indexing="ij", sparse=True)
+        off = np.stack([w - _widened(a, *grid) for a, w in zip(self._tilts, self._widths, strict=True)], axis=-1)
         centre, factor = self._smear
-        log = -((np.log(smear) - centre) ** 2) / (2 * factor**2) + np.zeros(np.broadcast(tilt, least, scatter).shape)
-        for angle, width, error in zip(self._tilts, self._widths, self._errors, strict=True):
-            expected = _widened(angle, tilt, least, smear)
-            spread = np.sqrt(error**2 + (scatter * expected) ** 2)
-            log = log - np.log(spread) - (_TAILS + 1) / 2 * np.log1p(((width - expected) / spread) ** 2 / _TAILS)
+        log = np.empty((*off.shape[:-1], scatter.size))
+        for number, share in enumerate(scatter):
+            covariance = np.diag(self._errors**2) + share**2 * np.outer(self._widths, self._widths) * self._same
+            root = np.linalg.cholesky(covariance)
+            squares = np.square(off @ np.linalg.inv(root).T).sum(axis=-1)
+            log[..., number] = -squares / 2 - float(np.log(np.diag(root)).sum())
+        log -= ((np.log(grid[2]) - centre) ** 2 / (2 * factor**2))[..., None]
         return np.asarray(np.exp(log - log.max()))
 
 

@@ -16,8 +16,8 @@ Array = NDArray[np.float64]
 _TILE = 1024  # px, of which spectra are averaged
 _LOWEST = 0.6e9  # 1/m: below it thickness and illumination, not atoms
 _HIGHEST = 0.7  # of the Nyquist frequency
-_KNOTS = 7  # of the smooth curves that rings stand on
-_RING_KNOTS = 4
+_COARSE = 7, 4  # knots of the smooth curves that rings stand on, and of their height: few, for few rings to be told
+_FINE = 15, 8  # of those that are given with a defocus that was found
 _STEPS = 121  # of the defocus that are tried
 _THICKNESSES = 6
 _SPOT = 30.0  # times the mean of its ring: a point of a tile that no noise makes; such tiles hold crystals
@@ -67,7 +67,8 @@ def find_defocus(
     """
     spectrum = np.array(radial_power(np.asarray(image, dtype=np.float64), pitch))
     frequency, power, errors = spectrum[:, (spectrum[0] >= _LOWEST) & (spectrum[0] <= _HIGHEST / (2 * pitch))]
-    model = _Rings(frequency, power, errors, wavelength(beam_energy), spherical)
+    lens = wavelength(beam_energy), spherical
+    model = _Rings(frequency, power, errors, lens, _COARSE)
     without = model.misfit(None)
     values = nominal + np.linspace(-reach, reach, _STEPS)
     depths = np.linspace(0.0, thickest, _THICKNESSES)
@@ -86,8 +87,8 @@ def find_defocus(
         mirrored = model.misfit((-value, depth))
         if mirrored - least < 9 * max(least / frequency.size, 1) and abs(-value - nominal) <= reach:
             value, least = -value, mirrored
-    noise = max(least / max(frequency.size - _KNOTS - _RING_KNOTS - 2, 1), 1.0)
-    fit, smooth = model.curves((value, depth))
+    noise = max(least / max(frequency.size - sum(_COARSE) - 2, 1), 1.0)
+    fit, smooth = _Rings(frequency, power, errors, lens, _FINE).curves((value, depth))
     error = math.hypot(_error(model, value, depth, least, noise, step), _MODEL)
     other, worse = _runner_up(values, misfits.min(axis=1), value, least, noise)
     return Defocus(
@@ -140,15 +141,20 @@ def radial_power(image: Array, pitch: float) -> tuple[Array, Array, Array]:
 
 
 class _Rings:
-    """A spectrum as smooth curves, and rings of given defocus and thickness on them; the curves follow by fitting."""
+    """A spectrum as smooth curves, and rings of given defocus and thickness on them; the curves follow by fitting.
 
-    def __init__(self, frequency: Array, power: Array, error: Array, length: float, spherical: float) -> None:
+    lens: wavelength and spherical aberration, m.  knots: of the curves, and of the height of the rings.
+    """
+
+    def __init__(
+        self, frequency: Array, power: Array, error: Array, lens: tuple[float, float], knots: tuple[int, int]
+    ) -> None:
         self._k, self._power = frequency, power
         level = ndimage.gaussian_filter1d(power, 3.0, mode="nearest")
         self._weight = 1 / (level * error / np.maximum(power, 1e-300))
-        self._length, self._spherical = length, spherical
-        self._smooth = _hats(frequency, _KNOTS)
-        self._rings = _hats(frequency, _RING_KNOTS)
+        self._length, self._spherical = lens
+        self._smooth = _hats(frequency, knots[0])
+        self._rings = _hats(frequency, knots[1])
         self._noise = power * self._weight
 
     def misfit(self, p: tuple[float, float] | None) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from acquisition.datafile import Recorded, open_record
-from acquisition.figures import diffraction, eds, lattice, phases, scans
+from acquisition.figures import calibration, diffraction, eds, lattice, phases, scans
 from acquisition.figures.panel import Found, Panel, save
 
 SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (
@@ -15,6 +15,7 @@ SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (
     lattice.panels,
     diffraction.panels,
     phases.panels,
+    calibration.panels,
 )
 """What makes pictures of a data file; each gives those that it knows how to draw."""
 

@@ -118,7 +118,7 @@ class _Series:
         self._records: list[PassRecord] = []
         self._looks: list[_Look] = []
         self._start = self._begun()
-        self._follower = Follower(run, self._start, abs(run.middle(area)[0]), step.off_eucentric)
+        self._follower = Follower(run, self._start, run.middle(area), step.off_eucentric)
 
     def go(self) -> dict[str, Any]:
         """Take the images, tilt to where the edge is sharpest, look again; the goniometer goes back where not."""
@@ -221,6 +221,7 @@ class _Series:
             [look.tilt for look in seen],
             thickness=self._step.thickness,
             thickness_factor=math.sqrt(THICKER),
+            alike=2.0 * self._run.rig.file.optics.convergence,
         )
 
     def _why_not(self, found: EdgeOn) -> str:

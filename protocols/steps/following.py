@@ -21,16 +21,17 @@ REACH = 1 / 3  # of the field, within which a shift is looked for
 class Follower:
     """Predicts where a tilt takes the sample, measures it, and tells the tracker how unsure both are.
 
-    start: tilt, rad, at which the first image is taken.  beside: m from the axis within the lamella.  height: m that
-    the lamella may be off the axis.  across: m that the sample was last believed to have moved along the normal of the
-    interface.  sure: whether the last image showed that.
+    start: tilt, rad, at which the first image is taken.  place: (x, y), m, of what is looked at from the middle of the
+    scan field, where the axis is believed to be, to within half a field.  height: m that the lamella may be off it.
+    across: m that the sample was last believed to have moved along the normal of the interface.  sure: whether the last
+    image showed that.
     """
 
-    def __init__(self, run: StepRun, start: float, beside: float, height: float) -> None:
-        self._run, self._start, self._beside, self._worst = run, start, beside, height
+    def __init__(self, run: StepRun, start: float, place: tuple[float, float], height: float) -> None:
+        self._run, self._start, self._place, self._worst = run, start, np.array(place), height
         self._seen: list[tuple[float, float]] = []  # differences of the tangents, and how far the sample moved
         self._height, self._unsure = 0.0, height
-        self._tilt = start  # at which the sample was last seen
+        self._tilt = self._aimed = start  # at which the sample was last seen, and where it was tilted to
         self._normal = np.array([1.0, 0.0])
         self._first = self._last = run.tracker.last
         self._reference: NDArray[np.uint16] | None = None
@@ -49,10 +50,9 @@ class Follower:
         """The goniometer goes to a tilt: from now on the sample is believed to stand elsewhere, less surely."""
         if self._reference is None:
             return
-        turned = math.tan(tilt) - math.tan(self._tilt)
-        shorter = self._beside * abs(math.cos(tilt) - math.cos(self._tilt))
-        self._unseen = self._unsure * abs(turned) + shorter
-        moved = self._height * turned * self._normal
+        turned, shorter = math.tan(tilt) - math.tan(self._tilt), math.cos(tilt) - math.cos(self._tilt)
+        self._unseen = self._unsure * abs(turned) + self._half * abs(shorter)
+        moved = (self._height * turned + self._beside * shorter) * self._normal
         offset = self._last.offset[0] + moved[0], self._last.offset[1] + moved[1]
         self._run.resighted(Sighting(offset, self._last.time, self._last.unsure + self._unseen))
         self._aimed = tilt
@@ -83,10 +83,19 @@ class Follower:
 
     def leave(self, tilt: float) -> None:
         """The series is over: other places of the field are foreshortened by another amount than here."""
-        half = self._run.rig.scan.settings.full_field / 2.0
         believed = self._run.tracker.last
-        unsure = believed.unsure + half * abs(math.cos(tilt) - math.cos(self._start))
+        unsure = believed.unsure + self._half * abs(math.cos(tilt) - math.cos(self._start))
         self._run.resighted(Sighting(believed.offset, believed.time, unsure))
+
+    @property
+    def _half(self) -> float:
+        """Half of the scan field, m."""
+        return self._run.rig.scan.settings.full_field / 2.0
+
+    @property
+    def _beside(self) -> float:
+        """How far, m, along the normal of the interface the place is from the axis; as much of it is foreshortened."""
+        return float(self._place @ self._normal)
 
     def _along_normal(self, offset: tuple[float, float]) -> float:
         return float((np.array(offset) - np.array(self._first.offset)) @ self._normal)
@@ -96,7 +105,7 @@ class Follower:
         turned = math.tan(self._tilt) - math.tan(self._start)
         if abs(turned) < 1e-6:
             return
-        self._seen.append((turned, self.across))
+        self._seen.append((turned, self.across - self._beside * (math.cos(self._tilt) - math.cos(self._start))))
         turns, moves = np.array(self._seen).T
         self._height = float(turns @ moves / (turns @ turns))
         drifted = self._run.rig.file.calibrations.drift_per_hour / 3600.0 * (now - self._first.time)

@@ -83,6 +83,7 @@ class MapTaker:
         self._windows = [self._window(element) for element in mapping.elements]
         self._records: list[PassRecord] = []
         self._why = "all passes were taken"
+        self._refused = 0
         eds = self._eds.settings
         energies = eds.offset + eds.ev_per_channel * np.arange(eds.channels, dtype=np.float64)
         optics = run.rig.file.optics
@@ -161,6 +162,7 @@ class MapTaker:
             self._reference = _Reference(shot.image, margin)
             return {}
         shift = register(self._reference.image, shot.image, self._frame().commanded.pitch)
+        self._refused += not shift.accepted
         if shift.accepted and self._mapping.follow:
             unsure = self._reference.margin + shift.error if shift.unmeasured is None else None
             self._run.sighted((shift.dx, shift.dy), began, unsure=unsure)
@@ -234,6 +236,7 @@ class MapTaker:
             "passes": len(self._records),
             **ended,
             "valid_passes": len(valid),
+            "shifts_refused": self._refused,
             "planned_e_per_A2": round(sum(r.fluence_planned for r in self._records) / E_PER_A2, 3),
             "charged_e_per_A2": round(sum(r.fluence_charged for r in self._records) / E_PER_A2, 3),
             "counts": {e: int(n) for e, n in zip(self._mapping.elements, self._in_windows, strict=True)},

@@ -39,7 +39,7 @@ def found(counts: NDArray[np.int64], nominal: float, reach: float = 60e-9) -> De
     )
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(defocus=st.floats(120e-9, 320e-9), off=st.floats(-30e-9, 30e-9))
 def test_a_defocus_is_found_from_a_wrong_start(defocus: float, off: float) -> None:
     seen = found(image(defocus, 40e-9, 60, seed=2), defocus + off)
