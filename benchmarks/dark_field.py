@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.figure import Figure, side_by_side
 from drivers.clock import VirtualClock
 from protocols.rigtext import load_rig, scan_settings
-from simulators.sample import load_sample
+from simulators.sample.file import load_sample
 from simulators.world import World
 
 FIELD = 2e-6  # m, as the survey

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from benchmarks.figure import Figure, side_by_side
 from protocols.rigtext import load_rig
-from simulators.lamella import Exposed, Lamella
-from simulators.sample import load_sample
-from simulators.slab import Slab
-from simulators.xrays import Eds
+from simulators.beam.xrays import Eds
+from simulators.sample.file import load_sample
+from simulators.sample.lamella import Exposed, Lamella
+from simulators.sample.slab import Slab
 
 FIELD = 400e-9  # m
 DWELL = 48e-6  # s

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from benchmarks.figure import Figure, side_by_side
 from physics.dose import E_PER_A2
 from protocols.rigtext import load_rig
-from simulators.lamella import Exposed, Lamella
-from simulators.sample import load_sample
-from simulators.slab import Slab
-from simulators.xrays import Eds
+from simulators.beam.xrays import Eds
+from simulators.sample.file import load_sample
+from simulators.sample.lamella import Exposed, Lamella
+from simulators.sample.slab import Slab
 
 PITCH = 400e-9 / 256  # m
 FLUENCE = 250.0 * E_PER_A2  # m^-2, a pass

@@ -32,7 +32,7 @@ from protocols.job import Job
 from protocols.recipe import load_recipe
 from protocols.rigtext import load_rig
 from protocols.runner import Watching, begin, carry_out
-from simulators.sample import Sample, load_sample, sample_file
+from simulators.sample.file import Sample, load_sample, sample_file
 
 RECIPE = "li-lipon-stem"
 SAMPLES = ("narrow", "medium", "li-lipon", "wide", "other-ramps", "no-li3n", "with-li3p", "abrupt")

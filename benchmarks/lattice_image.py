@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figure import Figure, side_by_side
-from simulators.lattice_image import Detector, counted, intensity
-from simulators.lens import Lens
-from simulators.matter import Matter
-from simulators.sample import load_sample
-from simulators.scene import Scene, Window
-from simulators.slab import Slab
+from simulators.lattice.image import Detector, counted, intensity
+from simulators.lattice.lens import Lens
+from simulators.sample.file import load_sample
+from simulators.sample.matter import Matter
+from simulators.sample.scene import Scene, Window
+from simulators.sample.slab import Slab
 
 ROOT = Path(__file__).parents[1]
 ENERGY = 200e3  # eV

@@ -20,10 +20,10 @@ from acquisition.analysis.spots import Spots, find_spots
 from benchmarks.figure import Figure
 from drivers.clock import wall_seconds
 from physics.materials import material
-from simulators.lattice_image import Detector, counted, intensity
-from simulators.lens import Lens
-from simulators.placing import turns
-from simulators.scene import Crystals, Scene, Window
+from simulators.lattice.image import Detector, counted, intensity
+from simulators.lattice.lens import Lens
+from simulators.sample.placing import turns
+from simulators.sample.scene import Crystals, Scene, Window
 
 ENERGY = 200e3  # eV
 PITCH = 0.4e-10  # m

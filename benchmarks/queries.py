@@ -32,10 +32,10 @@ from drivers.links import (
 )
 from drivers.wire import lakeshore
 from drivers.wire.http import JSON, Request, Response, json_bytes, read_json
-from simulators import thermal
-from simulators.cryostat_server import CryostatServer
-from simulators.http_box import HttpPeer
+from simulators.boxes.cryostat import CryostatServer
+from simulators.boxes.http import HttpPeer
 from simulators.serve import Port, serve
+from simulators.stages import thermal
 from simulators.world import World
 
 SPEED = 1e5  # of the real clock

@@ -15,10 +15,10 @@ from scipy import fft
 
 from acquisition.analysis.patches import LONGEST, SHORTEST, Patch, Spectrum, spectrum
 from acquisition.analysis.spots import FALSE_SPOTS, threshold
+from simulators.beam.flooding import Sight
 from simulators.constants import constants
-from simulators.flooding import Sight
-from simulators.lattice_fringes import Grid, of_film, of_spheres
-from simulators.matter import Matter
+from simulators.lattice.fringes import Grid, of_film, of_spheres
+from simulators.sample.matter import Matter
 
 _IN_LINE = np.radians(8.0)  # two spots that are nearer to one line are one row of reflections
 _MOST = 6  # spots of a crystal that are looked at

@@ -15,14 +15,14 @@ from drivers.needle import Needle
 from drivers.scan import Scan
 from drivers.stage import Stage
 from protocols.plugins import Kinds
-from simulators.camera_server import CameraServer
-from simulators.column_server import ColumnServer
-from simulators.cryostat_server import CryostatServer
-from simulators.eds_server import EdsServer
-from simulators.fibsem_server import FibsemServer
-from simulators.needle_server import NeedleServer
-from simulators.scan_server import ScanServer
-from simulators.stage_server import StageServer
+from simulators.boxes.camera import CameraServer
+from simulators.boxes.column import ColumnServer
+from simulators.boxes.cryostat import CryostatServer
+from simulators.boxes.eds import EdsServer
+from simulators.boxes.fibsem import FibsemServer
+from simulators.boxes.needle import NeedleServer
+from simulators.boxes.scan import ScanServer
+from simulators.boxes.stage import StageServer
 
 KINDS: dict[str, Kind] = {
     "lakeshore": Kind(

@@ -44,8 +44,8 @@ from physics.units import show
 from protocols import riglock
 from protocols.rigstates import states_of
 from protocols.rigtext import RigFileError, RigText, scan_settings
-from simulators.http_box import HttpPeer
-from simulators.sample import SampleError, load_sample, sample_file
+from simulators.boxes.http import HttpPeer
+from simulators.sample.file import SampleError, load_sample, sample_file
 from simulators.world import World
 
 FEWEST = 16  # messages that may wait, however large

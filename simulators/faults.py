@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from simulators.column import Column
-from simulators.thermal import Cryostat, Node
+from simulators.beam.column import Column
+from simulators.stages.thermal import Cryostat, Node
 
 
 class Faults:

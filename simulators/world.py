@@ -12,27 +12,27 @@ import numpy as np
 
 from drivers.clock import Clock
 from drivers.rigfile import Optics, Wire
-from simulators.axes import Stage
-from simulators.chamber import Chamber
-from simulators.column import Column
+from simulators.beam.column import Column
+from simulators.beam.diffraction import Diffraction
+from simulators.beam.emission import Response
+from simulators.beam.flooding import Flooding
+from simulators.beam.own_scan import OwnScan
+from simulators.beam.xrays import Eds
 from simulators.constants import constants
-from simulators.diffraction import Diffraction
-from simulators.dose import Fluence, FluenceMap
-from simulators.drift import Drift
-from simulators.emission import Response
 from simulators.faults import Faults
-from simulators.flooding import Flooding
-from simulators.goniometer import Goniometer
-from simulators.ice import Ice
-from simulators.lamella import Lamella
-from simulators.manipulator import Manipulator
-from simulators.matter import Matter
-from simulators.own_scan import OwnScan
-from simulators.sample import Sample
-from simulators.scene import Crystals, Scene, Window
-from simulators.slab import Slab
-from simulators.thermal import Cryostat
-from simulators.xrays import Eds
+from simulators.fibsem.chamber import Chamber
+from simulators.sample.dose import Fluence, FluenceMap
+from simulators.sample.file import Sample
+from simulators.sample.lamella import Lamella
+from simulators.sample.matter import Matter
+from simulators.sample.scene import Crystals, Scene, Window
+from simulators.sample.slab import Slab
+from simulators.stages.axes import Stage
+from simulators.stages.drift import Drift
+from simulators.stages.goniometer import Goniometer
+from simulators.stages.ice import Ice
+from simulators.stages.manipulator import Manipulator
+from simulators.stages.thermal import Cryostat
 
 
 @dataclass(frozen=True)

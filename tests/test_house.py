@@ -16,6 +16,7 @@ BELOW = {
     "acquisition": {"acquisition", "drivers", "physics"},
     "protocols": set(PACKAGES),
 }
+ROOMS = ("constants", "sample", "stages", "fibsem", "lattice", "beam", "faults", "world", "boxes", "serve")  # upwards
 STANDARD = frozenset({"socket", "socketserver", "select", "selectors", "ssl", "asyncio", "http", "urllib"})
 FOREIGN = frozenset({"serial", "zmq", "httpx", "httpcore", "h11", "requests", "uvicorn", "starlette", "websockets"})
 PORTS = STANDARD | FOREIGN
@@ -38,6 +39,15 @@ def test_imports_point_down() -> None:
         for node, name in source.imports()
         if name.split(".")[0] in {*PACKAGES, "tests", "benchmarks", ""} - BELOW[source.package]
     ]
+    assert not wrong
+
+
+def test_rooms_of_the_simulators_import_what_is_below() -> None:
+    wrong = []
+    for source in sources("simulators"):
+        room = source.path.split("/")[1].removesuffix(".py")
+        names = [(node, name.split(".")[1]) for node, name in source.imports() if name.startswith("simulators.")]
+        wrong += [source.at(n) for n, other in names if ROOMS.index(other) > ROOMS.index(room)]
     assert not wrong
 
 
@@ -67,7 +77,7 @@ def test_ports_are_opened_only_by_links_the_server_and_the_dashboard() -> None:
         line
         for s in ours()
         if not MAY_OPEN_PORTS.match(s.path)
-        for line in modules_imported(s, PORTS - {"h11", "urllib"} if s.path == "simulators/http_box.py" else PORTS)
+        for line in modules_imported(s, PORTS - {"h11", "urllib"} if s.path == "simulators/boxes/http.py" else PORTS)
     ]
 
 

@@ -15,7 +15,7 @@ from protocols.books import look
 from protocols.job import Job
 from protocols.recipe import load_recipe, shipped
 from protocols.rigtext import load_rig, shipped_rigs
-from simulators.sample import SHIPPED, load_sample
+from simulators.sample.file import SHIPPED, load_sample
 
 CODE = {".py", ".pyc"}
 

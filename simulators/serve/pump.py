@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from drivers.clock import RealClock
 from drivers.links.memory import Peer
-from simulators.http_box import HttpPeer
+from simulators.boxes.http import HttpPeer
 from simulators.serve.lines import DatagramLine, Line, StreamLine, listen_tcp, listen_udp
 from simulators.serve.messages import MessageLine
 from simulators.serve.pace import PacedClock

@@ -17,8 +17,8 @@ from drivers.limits import Limits
 from drivers.links import HttpLink, ZmqLink, open_link
 from drivers.ticket import Frame
 from drivers.wire.simplon_frames import CHANNEL
-from simulators.camera_server import CameraServer
-from simulators.scan_server import ScanServer
+from simulators.boxes.camera import CameraServer
+from simulators.boxes.scan import ScanServer
 from simulators.serve import PacedClock, Port, serve
 from tests.acquisition.dose_bench import HERE, opened
 from tests.acquisition.known_map import STARTED, about, pass_record

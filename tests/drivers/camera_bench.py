@@ -22,11 +22,11 @@ from drivers.ticket import Frame
 from drivers.wire.http import Request, Response, read_json
 from drivers.wire.packed import unpack
 from drivers.wire.simplon_frames import CHANNEL, StreamImage
-from simulators.bragg import Spots
-from simulators.camera_server import CameraServer
-from simulators.http_box import HttpBox, HttpPeer, Later
-from simulators.patterns import Array, Seen
-from simulators.scan_server import ScanServer
+from simulators.beam.bragg import Spots
+from simulators.beam.patterns import Array, Seen
+from simulators.boxes.camera import CameraServer
+from simulators.boxes.http import HttpBox, HttpPeer, Later
+from simulators.boxes.scan import ScanServer
 from simulators.world import World
 from tests.drivers.scan_bench import Office, a_world
 from tests.drivers.scan_bench import a_driver as a_scan

@@ -23,10 +23,10 @@ from drivers.milling import Milling, MillingSettings, Rectangle
 from drivers.milling_settings import MillingLimits
 from drivers.ticket import Beam, Cut, Frame, Ticket
 from drivers.wire.http import Request, Response
-from simulators.chamber import Chamber
-from simulators.fibsem_server import FibsemServer
-from simulators.http_box import HttpPeer, Later
-from simulators.sample import Sample, load_sample
+from simulators.boxes.fibsem import FibsemServer
+from simulators.boxes.http import HttpPeer, Later
+from simulators.fibsem.chamber import Chamber
+from simulators.sample.file import Sample, load_sample
 
 DEG = float(np.pi / 180.0)
 STAGE = ChamberStageSettings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from drivers.clock import VirtualClock
 from drivers.links import AbortFlag, Fault, FaultyLink, HttpLink, Link, MemoryLink
 from drivers.wire.http import JSON, Request, Response, json_bytes
-from simulators.http_box import HttpPeer, Later
+from simulators.boxes.http import HttpPeer, Later
 
 
 class EchoBox:

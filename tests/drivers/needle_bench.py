@@ -13,8 +13,8 @@ from drivers.clock import Clock, VirtualClock
 from drivers.limits import Limits
 from drivers.links import AbortFlag, Link, MemoryLink, Peer
 from drivers.needle import Needle, NeedlePosition, NeedleSettings, ranges
-from simulators.manipulator import Manipulator
-from simulators.needle_server import NeedleServer
+from simulators.boxes.needle import NeedleServer
+from simulators.stages.manipulator import Manipulator
 from simulators.world import World
 
 CALIBRATED = {"uncertainty": "10 %", "scatter": "20 %", "taken": "at opening", "valid_for": "720 h"}

@@ -16,8 +16,8 @@ from drivers.rigfile import Optics, Wire
 from drivers.scan import Scan, ScanSettings, ranges
 from drivers.scan_settings import ScanLimits
 from drivers.ticket import Exposed, Frame, Ticket
-from simulators.sample import load_sample
-from simulators.scan_server import ScanServer
+from simulators.boxes.scan import ScanServer
+from simulators.sample.file import load_sample
 from simulators.world import World
 from tests.drivers.golden import Line, golden
 

@@ -13,8 +13,8 @@ from drivers.limits import Limits
 from drivers.links import AbortFlag, Link, MemoryLink, Peer
 from drivers.pose import Pose
 from drivers.stage import Stage, StageSettings, ranges
-from simulators.axes import Stage as Mechanics
-from simulators.stage_server import NAMES, StageServer
+from simulators.boxes.stage import NAMES, StageServer
+from simulators.stages.axes import Stage as Mechanics
 from simulators.world import World
 
 SETTINGS = StageSettings.model_validate(

@@ -18,7 +18,7 @@ from drivers.wire.fibsem import Setting
 from drivers.wire.fibsem_image import Metadata, decode_tiff, encode_tiff
 from drivers.wire.fibsem_model import Column, Point, Told
 from drivers.wire.http import Request, Response
-from simulators.http_box import Later
+from simulators.boxes.http import Later
 from tests.drivers.fibsem_bench import BEAMS, BOX, CUT, FRAME, FibsemBench
 
 ACQUIRE = wire.ACQUIRE.path

@@ -17,7 +17,7 @@ from drivers.wire import fibsem as wire
 from drivers.wire.fibsem_model import Position
 from drivers.wire.fibsem_stage import StagePosition
 from drivers.wire.http import Request, Response
-from simulators.http_box import Later
+from simulators.boxes.http import Later
 from tests.drivers.fibsem_bench import DEG, FibsemBench
 
 THERE = Pose(x=1e-4, y=-2e-4, z=4.1e-3, rotation=0.5, tilt=52 * DEG)

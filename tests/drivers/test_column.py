@@ -26,7 +26,7 @@ from drivers.errors import (
 from drivers.ticket import Frame
 from drivers.wire import temscript as wire
 from drivers.wire.http import Request, Response
-from simulators.http_box import Later
+from simulators.boxes.http import Later
 from tests.drivers.scan_bench import CURRENT, a_world
 from tests.simulators.column_bench import IMAGE, SETTINGS, ColumnBench, a_driver, column_bench
 

@@ -12,7 +12,7 @@ from drivers.ticket import Flood
 from drivers.wire import temscript as wire
 from drivers.wire import temscript_tem as tem
 from drivers.wire.http import Request, Response
-from simulators.http_box import Later
+from simulators.boxes.http import Later
 from tests.simulators.column_bench import ColumnBench, a_driver, column_bench
 from tests.simulators.flood_bench import DISC, ELECTRONS, FLOOD, NM, TEM, WITH_TEM, elsewhere, flood_bench
 

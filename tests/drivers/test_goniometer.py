@@ -11,7 +11,7 @@ from drivers.column import GoniometerPose
 from drivers.errors import Aborted, DeviceError, LimitError
 from drivers.wire import temscript as wire
 from drivers.wire.http import Request, Response
-from simulators.http_box import Later
+from simulators.boxes.http import Later
 from tests.simulators.column_bench import DEG, UM, ColumnBench, a_driver, column_bench
 
 HERE = GoniometerPose(0.0, 0.0, 0.0, 0.0, 0.0)

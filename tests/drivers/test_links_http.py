@@ -16,7 +16,7 @@ from drivers.errors import Aborted, LinkClosed, LinkTimeout, WireError
 from drivers.links import Fault, FaultKind, HttpExchange, HttpLink, MemoryLink, TcpLink, one_of_each
 from drivers.links.http import stays_here
 from drivers.wire.http import JSON, Request, Response, json_bytes, read_json
-from simulators.http_box import HttpPeer
+from simulators.boxes.http import HttpPeer
 from tests.drivers.http_bench import EchoBox, HttpBench
 
 FAULTS = one_of_each() + one_of_each(2) + one_of_each(forever=True)

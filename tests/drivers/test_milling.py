@@ -14,7 +14,7 @@ from drivers.wire import fibsem as wire
 from drivers.wire.fibsem_milling import MillingStateTold, MillingTime
 from drivers.wire.fibsem_model import Told
 from drivers.wire.http import Request, Response
-from simulators.http_box import Later
+from simulators.boxes.http import Later
 from tests.drivers.fibsem_bench import BOX, CUT, FRAME, MILLING, FibsemBench
 from tests.drivers.milling_bench import RUN, STATE, facing_the_ions, imaging, mill, says
 

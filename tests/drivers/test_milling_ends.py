@@ -10,7 +10,7 @@ from drivers.errors import Aborted, DeviceError, InterlockError, LinkTimeout, Re
 from drivers.wire import fibsem as wire
 from drivers.wire.fibsem_milling import MillingStateTold, MillingTime
 from drivers.wire.http import Request, Response
-from simulators.http_box import Later
+from simulators.boxes.http import Later
 from tests.drivers.fibsem_bench import CUT, MILLING, FibsemBench
 from tests.drivers.milling_bench import FINISH, RUN, STATE, facing_the_ions, imaging, mill, says
 

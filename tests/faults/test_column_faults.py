@@ -14,8 +14,8 @@ from drivers.column import Column, GoniometerPose
 from drivers.errors import DeviceError, LinkClosed, LinkTimeout, WireError
 from drivers.links import AbortFlag, Fault, FaultKind, FaultyLink, HttpLink, MemoryLink, one_of_each
 from drivers.ticket import Frame
-from simulators.column_server import ColumnServer
-from simulators.http_box import HttpPeer
+from simulators.boxes.column import ColumnServer
+from simulators.boxes.http import HttpPeer
 from tests.drivers.scan_bench import Office, a_world
 from tests.simulators.column_bench import IMAGE, SETTINGS, UM, a_driver
 

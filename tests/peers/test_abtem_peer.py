@@ -15,9 +15,9 @@ import pytest
 import xraylib
 from numpy.typing import NDArray
 
-from simulators.lattice_image import intensity
-from simulators.lens import Lens, pictures
-from simulators.scene import Crystals
+from simulators.lattice.image import intensity
+from simulators.lattice.lens import Lens, pictures
+from simulators.sample.scene import Crystals
 from tests.peers.other_python import answer, python_with
 from tests.simulators.atoms import Atoms, glass, slices, sphere
 from tests.simulators.lattice_bench import about, scene, zone

@@ -12,7 +12,7 @@ from drivers.links.udp import UdpLink
 from drivers.wire import dp5
 from drivers.wire.dp5 import Packet, Splitter
 from drivers.wire.dp5_status import decode_status
-from simulators.eds_server import EdsServer
+from simulators.boxes.eds import EdsServer
 from simulators.serve import Port, serve
 from tests.drivers.golden import golden, pairs
 from tests.simulators.eds_bench import Source, a_driver

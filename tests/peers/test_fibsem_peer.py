@@ -25,7 +25,7 @@ from drivers.pose import Pose
 from drivers.ticket import Cut
 from drivers.wire import fibsem as wire
 from drivers.wire.http import Request, Response
-from simulators.fibsem_server import FibsemServer
+from simulators.boxes.fibsem import FibsemServer
 from simulators.serve import PacedClock, Port, serve
 from tests.drivers.fibsem_bench import BEAMS, BOX, DEG, FRAME, MILLING, STAGE, Office, SmallWorld, Watched
 from tests.peers.other_python import answer, python_with

@@ -10,8 +10,8 @@ import pytest
 
 from drivers.clock import RealClock
 from drivers.pose import AXES
+from simulators.boxes.stage import NAMES
 from simulators.serve import Port, serve
-from simulators.stage_server import NAMES
 from tests.drivers.stage_bench import StageWorld, a_server
 
 pytestmark = pytest.mark.peer

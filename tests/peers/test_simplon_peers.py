@@ -30,9 +30,9 @@ from drivers.wire.packed import header_zeroed, unpack, with_header
 from drivers.wire.simplon import Parameter
 from drivers.wire.simplon_frames import CHANNEL, StreamEnd, StreamImage, StreamStart
 from drivers.wire.simplon_legacy import Decoder
-from simulators.camera_server import CameraServer
-from simulators.http_box import Later
-from simulators.sample import load_sample
+from simulators.boxes.camera import CameraServer
+from simulators.boxes.http import Later
+from simulators.sample.file import load_sample
 from simulators.serve import Port, serve
 from simulators.world import World
 from tests.peers.other_python import answer, python_with, running

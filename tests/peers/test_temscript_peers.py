@@ -24,7 +24,7 @@ from drivers.ticket import Flood, Frame
 from drivers.wire import temscript as wire
 from drivers.wire.http import JSON, Request
 from drivers.wire.temscript_image import acquire, image
-from simulators.column_server import ColumnServer
+from simulators.boxes.column import ColumnServer
 from simulators.serve import Port, serve
 from tests.drivers.scan_bench import Office, a_world
 from tests.simulators.column_bench import UM, a_driver

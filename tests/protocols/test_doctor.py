@@ -21,9 +21,9 @@ from protocols import riglock
 from protocols.doctor import LET_GO, examine
 from protocols.rig import Rig, open_rig
 from protocols.rigtext import RigText, load_rig, read_rig, unattended_findings
-from simulators.cryostat_server import CryostatServer
-from simulators.eds_server import EdsServer
-from simulators.scan_server import ScanServer
+from simulators.boxes.cryostat import CryostatServer
+from simulators.boxes.eds import EdsServer
+from simulators.boxes.scan import ScanServer
 from simulators.world import World
 from tests.drivers.scan_bench import a_world
 from tests.protocols.test_rig_files import SHIPPED, real

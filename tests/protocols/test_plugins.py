@@ -17,7 +17,7 @@ from tests.protocols.small_rig import small
 DRIVER = """
 from drivers.cryostat import Cryostat, ranges
 from drivers.kind import Kind
-from simulators.cryostat_server import CryostatServer
+from simulators.boxes.cryostat import CryostatServer
 KIND = Kind(Cryostat, ranges, CryostatServer)
 """
 BROKEN = {

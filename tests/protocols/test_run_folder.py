@@ -14,7 +14,7 @@ from protocols.books import look
 from protocols.cli import DONE, app
 from protocols.recipe import load_recipe
 from protocols.runner import begin
-from simulators.sample import SHIPPED
+from simulators.sample.file import SHIPPED
 from tests.protocols.whole_run import COOL, make_job, recipe_text, rig_text
 
 IN_PYTHON = "NAME = SAMPLE = 'wafer-7'\nBUDGETS = {}\n\n\ndef recipe(run):\n    run.note('nothing')\n"

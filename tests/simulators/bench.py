@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from drivers.clock import VirtualClock
 from drivers.rigfile import Optics, Wire
-from simulators.sample import SHIPPED, Damage, DriftOfTheHolder, Sample, load_sample
-from simulators.slab import Slab
-from simulators.stack import Interphase
+from simulators.sample.file import SHIPPED, Damage, DriftOfTheHolder, Sample, load_sample
+from simulators.sample.slab import Slab
+from simulators.sample.stack import Interphase
 from simulators.world import World
 
 FIELD = 4e-6  # m

@@ -14,9 +14,9 @@ from drivers.limits import Limits
 from drivers.links import AbortFlag, Link, MemoryLink, Peer
 from drivers.rigfile import Optics
 from drivers.wire.lakeshore import SPACING
-from simulators import thermal
-from simulators.cryostat_server import CryostatServer
-from simulators.sample import load_sample
+from simulators.boxes.cryostat import CryostatServer
+from simulators.sample.file import load_sample
+from simulators.stages import thermal
 from simulators.world import World
 
 OPTICS = Optics(

@@ -12,8 +12,8 @@ from drivers.limits import Limits
 from drivers.links import AbortFlag, Fault, FaultyLink, HttpLink, MemoryLink
 from drivers.ticket import Frame
 from drivers.wire.http import Request, Response
-from simulators.column_server import ColumnServer
-from simulators.http_box import HttpBox, HttpPeer, Later
+from simulators.boxes.column import ColumnServer
+from simulators.boxes.http import HttpBox, HttpPeer, Later
 from simulators.world import World
 from tests.drivers.scan_bench import OPTICS, Office, a_world
 

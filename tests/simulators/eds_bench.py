@@ -14,7 +14,7 @@ from drivers.links import Link, MemoryLink
 from drivers.wire import dp5
 from drivers.wire.dp5 import Packet, Request, Splitter
 from drivers.wire.dp5_status import Status
-from simulators.eds_server import EdsServer
+from simulators.boxes.eds import EdsServer
 from tests.drivers.golden import Line
 from tests.drivers.scripted import Scripted
 

@@ -10,7 +10,7 @@ import numpy as np
 from drivers.column_settings import TemSettings
 from drivers.rigfile import CurrentCalibration, LengthCalibration
 from drivers.ticket import Flood
-from simulators.scene import Crystals, Scene, Window
+from simulators.sample.scene import Crystals, Scene, Window
 from tests.simulators.column_bench import SETTINGS, ColumnBench, a_driver, column_bench
 
 NM, PM = 1e-9, 1e-12

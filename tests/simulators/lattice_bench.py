@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from physics.crystals import crystal
 from physics.materials import material
 from simulators.constants import constants
-from simulators.lens import Lens
-from simulators.scene import CrystalFilm, Crystals, Scene, Window
+from simulators.lattice.lens import Lens
+from simulators.sample.scene import CrystalFilm, Crystals, Scene, Window
 
 Array = NDArray[np.float64]
 PITCH = 0.4e-10  # m

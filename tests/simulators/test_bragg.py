@@ -13,9 +13,9 @@ from scipy.spatial.transform import Rotation
 from physics.crystals import reflections, spacings
 from physics.electrons import interaction_constant, wavelength
 from physics.materials import material
-from simulators.bragg import FOLLOWED, LONGEST, Bragg, Spots, together
-from simulators.scattering import Scattering, ring_share
-from simulators.scene import Crystals
+from simulators.beam.bragg import FOLLOWED, LONGEST, Bragg, Spots, together
+from simulators.beam.scattering import Scattering, ring_share
+from simulators.sample.scene import Crystals
 from tests.simulators.bench import grid, make_world, optics, sample_with, still
 
 NM, ANGLE, KELVIN = 1e-9, 1.6e-3, 100.0

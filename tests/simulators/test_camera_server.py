@@ -16,9 +16,9 @@ from drivers.wire.http import Request, Response
 from drivers.wire.packed import nodata, unpack
 from drivers.wire.simplon import Scalar
 from drivers.wire.simplon_frames import CHANNEL, Streamed, StreamEnd, StreamImage, StreamStart, seconds
-from simulators.camera_server import CameraServer
+from simulators.boxes.camera import CameraServer
+from simulators.boxes.http import Later
 from simulators.constants import constants
-from simulators.http_box import Later
 from simulators.world import World
 from tests.drivers.camera_bench import WIRING
 from tests.drivers.scan_bench import a_world

@@ -16,8 +16,8 @@ from drivers.clock import VirtualClock
 from drivers.pose import Pose
 from drivers.wire.fibsem_pattern import Rectangle
 from physics.sputter import removal
-from simulators.chamber import Chamber, Column
-from simulators.chamber_milling import Milling
+from simulators.fibsem.chamber import Chamber, Column
+from simulators.fibsem.milling import Milling
 from tests.drivers.fibsem_bench import DEG, SmallWorld
 from tests.simulators.bench import make_world
 

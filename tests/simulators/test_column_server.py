@@ -16,9 +16,9 @@ from drivers.wire import temscript as wire
 from drivers.wire.http import Request, Response
 from drivers.wire.temscript import Endpoint, Position, StemSetting
 from drivers.wire.temscript_image import acquire, image
-from simulators.column_server import ColumnServer
-from simulators.http_box import Later
-from simulators.scan_server import ScanServer
+from simulators.boxes.column import ColumnServer
+from simulators.boxes.http import Later
+from simulators.boxes.scan import ScanServer
 from simulators.world import World
 from tests.drivers.scan_bench import CURRENT, SMALL, Office, a_world
 from tests.drivers.scan_bench import a_driver as a_scan

@@ -6,7 +6,7 @@ import pytest
 
 from drivers.clock import VirtualClock
 from drivers.links import MemoryLink
-from simulators.cryostat_server import platinum
+from simulators.boxes.cryostat import platinum
 from tests.drivers.golden import golden, pairs
 from tests.simulators.cold_bench import ColdWorld, a_server
 

@@ -9,8 +9,8 @@ from scipy.constants import e
 from physics.damage import critical_fluence
 from physics.dose import E_PER_A2
 from physics.materials import material
-from simulators.lamella import Lamella, broadening
-from simulators.sample import Damage, Loss, Sample
+from simulators.sample.file import Damage, Loss, Sample
+from simulators.sample.lamella import Lamella, broadening
 from simulators.world import World
 from tests.simulators.bench import CURRENT, FIELD, a_slab, grid, make_world, optics, sample_with, still
 

@@ -14,13 +14,13 @@ from scipy.constants import e
 from drivers.rigfile import Wire
 from physics.electrons import wavelength
 from physics.units import parse
-from simulators.bragg import Spots
+from simulators.beam.bragg import Spots
+from simulators.beam.far_field import FarField
+from simulators.beam.patterns import Pattern, merged
+from simulators.beam.scattering import ring_share
 from simulators.constants import constants
-from simulators.far_field import FarField
-from simulators.lamella import Exposed, Lamella
-from simulators.patterns import Pattern, merged
-from simulators.sample import Sample
-from simulators.scattering import ring_share
+from simulators.sample.file import Sample
+from simulators.sample.lamella import Exposed, Lamella
 from simulators.world import World
 from tests.simulators.bench import CURRENT, FIELD, a_slab, grid, make_world, optics, sample_with, still, undamaged
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.constants import e
 
 from physics.dose import fluence
-from simulators.dose import STEP, FluenceMap
+from simulators.sample.dose import STEP, FluenceMap
 from tests.simulators.bench import CURRENT, grid, make_world
 
 NM = 1e-9

@@ -16,9 +16,9 @@ from drivers.wire import dp5
 from drivers.wire.dp5 import Ack, Packet, Request
 from drivers.wire.dp5_list import Timeline, decode_words
 from drivers.wire.dp5_status import Status, decode_status
-from simulators.eds_pulses import PulseProcessor, Shaping
-from simulators.eds_server import EdsServer
-from simulators.sample import load_sample
+from simulators.boxes.eds import EdsServer
+from simulators.boxes.eds.pulses import PulseProcessor, Shaping
+from simulators.sample.file import load_sample
 from simulators.world import World
 from tests.simulators.cold_bench import OPTICS
 from tests.simulators.eds_bench import LATENCY, EdsBench, a_driver, poisson

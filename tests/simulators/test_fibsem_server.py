@@ -22,8 +22,8 @@ from drivers.wire.fibsem_model import Acquire, ImageSettings, OfBeam, Position, 
 from drivers.wire.fibsem_pattern import Patterns, Rectangle
 from drivers.wire.fibsem_stage import StableMove, StagePosition, VerticalMove
 from drivers.wire.http import JSON, Request, Response
-from simulators.fibsem_server import FibsemServer
-from simulators.http_box import HttpPeer, Later
+from simulators.boxes.fibsem import FibsemServer
+from simulators.boxes.http import HttpPeer, Later
 from tests.drivers.fibsem_bench import DEG, SmallWorld
 from tests.drivers.golden import golden, pairs
 from tests.simulators.test_chamber import shift

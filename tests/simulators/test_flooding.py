@@ -13,9 +13,9 @@ from drivers.errors import DeviceError
 from drivers.wire import temscript as wire
 from drivers.wire import temscript_tem as tem
 from drivers.wire.temscript_image import acquire, image
-from simulators.dose import STEP, FluenceMap
-from simulators.flooding import _blurred
-from simulators.tem_camera import CAMERA
+from simulators.beam.flooding import _blurred
+from simulators.boxes.column.tem_camera import CAMERA
+from simulators.sample.dose import STEP, FluenceMap
 from simulators.world import World
 from tests.drivers.scan_bench import a_world
 from tests.simulators.bench import make_world

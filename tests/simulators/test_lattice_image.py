@@ -11,11 +11,11 @@ import pytest
 from physics.elastic import cross_section
 from physics.glass import structure_factor
 from physics.materials import material
-from simulators.lattice_fringes import Grid
-from simulators.lattice_glass import glass as contrast_of_glass
-from simulators.lattice_image import Detector, counted, intensity
-from simulators.lens import Lens, pictures
-from simulators.scene import CrystalFilm
+from simulators.lattice.fringes import Grid
+from simulators.lattice.glass import glass as contrast_of_glass
+from simulators.lattice.image import Detector, counted, intensity
+from simulators.lattice.lens import Lens, pictures
+from simulators.sample.scene import CrystalFilm
 from tests.simulators.atoms import gas, slices
 from tests.simulators.lattice_bench import PITCH, SIDE, Array, glass, lens, scene, zone
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simulators.lens import Lens, pictures
+from simulators.lattice.lens import Lens, pictures
 from tests.simulators.lattice_bench import lens
 
 IDEAL = Lens(300e3, 25e-9, spherical=0.0, spread=0.0, source=0.0)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from physics.crystals import crystal
-from simulators.lattice_image import intensity
-from simulators.lens import Lens, pictures
-from simulators.scene import CrystalFilm
+from simulators.lattice.image import intensity
+from simulators.lattice.lens import Lens, pictures
+from simulators.sample.scene import CrystalFilm
 from tests.simulators.atoms import Atoms, slices, sphere
 from tests.simulators.lattice_bench import (
     COLD,

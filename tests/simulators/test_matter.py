@@ -15,10 +15,10 @@ from scipy.stats import kstest
 from physics.damage import critical_fluence, sensitivities
 from physics.dose import E_PER_A2
 from physics.materials import material
-from simulators.composition import Composition
-from simulators.matter import Matter, Received
-from simulators.sample import SHIPPED, Sample, load_sample
-from simulators.scene import Crystals, Scene, Window
+from simulators.sample.composition import Composition
+from simulators.sample.file import SHIPPED, Sample, load_sample
+from simulators.sample.matter import Matter, Received
+from simulators.sample.scene import Crystals, Scene, Window
 from tests.simulators.bench import a_slab, sample_with, undamaged
 
 NM = 1e-9

@@ -10,7 +10,7 @@ import pytest
 from drivers.clock import VirtualClock
 from drivers.links import MemoryLink
 from simulators.constants import constants
-from simulators.manipulator import CHANNELS, Manipulator
+from simulators.stages.manipulator import CHANNELS, Manipulator
 from tests.drivers.golden import golden, pairs
 from tests.drivers.needle_bench import NeedleWorld, a_server
 from tests.simulators.bench import make_world

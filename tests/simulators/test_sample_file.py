@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physics.materials import material
-from simulators.sample import SampleError, load_sample
+from simulators.sample.file import SampleError, load_sample
 from tests.simulators.bench import rewritten
 
 NM = 1e-9

@@ -16,7 +16,7 @@ from drivers.links.tcp import TcpLink
 from drivers.rigfile import Wire
 from drivers.wire import obi
 from drivers.wire.obi_reply import encode_synchronized
-from simulators.scan_server import AHEAD, ScanServer
+from simulators.boxes.scan import AHEAD, ScanServer
 from simulators.serve import Port, serve
 from tests.drivers.golden import golden
 from tests.drivers.scan_bench import CURRENT, LONG, SMALL, Office, ScanBench, a_driver, a_world, scan_bench

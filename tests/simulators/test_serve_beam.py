@@ -11,8 +11,8 @@ from scipy.constants import e
 
 from drivers.links import TcpLink, open_link
 from drivers.scan import Scan
-from simulators.dose import STEP
-from simulators.scan_server import ScanServer
+from simulators.boxes.scan import ScanServer
+from simulators.sample.dose import STEP
 from simulators.serve import PacedClock, Port, Served, serve
 from simulators.world import World
 from tests.drivers.scan_bench import CURRENT, LONG, Office, a_driver, a_world

@@ -14,7 +14,7 @@ from drivers.clock import RealClock, wall_seconds, wall_sleep
 from drivers.links import HttpLink, SerialLink, ZmqLink, open_link
 from drivers.links.messages import Message
 from drivers.wire.http import Request, Response
-from simulators.http_box import Later
+from simulators.boxes.http import Later
 from simulators.serve import PacedClock, Port, serial_line, serve
 from tests.simulators.test_serve import Echo, connect, until
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from drivers.clock import VirtualClock
 from drivers.links import MemoryLink
 from drivers.pose import Pose
-from simulators.axes import Axis, Stage
 from simulators.constants import constants
+from simulators.stages.axes import Axis, Stage
 from tests.drivers.golden import golden, pairs
 from tests.drivers.stage_bench import StageWorld, a_server
 from tests.simulators.bench import make_world

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from physics import liquid_nitrogen
-from simulators.drift import Drift
-from simulators.ice import Ice
-from simulators.sample import load_sample
-from simulators.thermal import Cryostat
+from simulators.sample.file import load_sample
+from simulators.stages.drift import Drift
+from simulators.stages.ice import Ice
+from simulators.stages.thermal import Cryostat
 from tests.simulators.bench import make_world, sample_with
 
 HOUR = 3600.0

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.constants import e
 
 from physics.dose import E_PER_A2
-from simulators.lamella import Lamella
-from simulators.sample import Sample, SampleError, load_sample
-from simulators.slab import Relief
-from simulators.stack import Contact, Wedge
+from simulators.sample.file import Sample, SampleError, load_sample
+from simulators.sample.lamella import Lamella
+from simulators.sample.slab import Relief
+from simulators.sample.stack import Contact, Wedge
 from simulators.world import World
 from tests.simulators.bench import CURRENT, FIELD, a_slab, grid, make_world, optics, rewritten, sample_with, still
 

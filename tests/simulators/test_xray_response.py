@@ -9,12 +9,12 @@ from scipy.special import ndtr
 from physics import xrays
 from physics.materials import material
 from physics.xray_detector import efficiency, fwhm
-from simulators.emission import Emission, Response
-from simulators.lamella import FWHM, Exposed, Lamella
-from simulators.sample import Sample
-from simulators.slab import Slab
-from simulators.stack import Wedge
-from simulators.xrays import Eds
+from simulators.beam.emission import Emission, Response
+from simulators.beam.xrays import Eds
+from simulators.sample.file import Sample
+from simulators.sample.lamella import FWHM, Exposed, Lamella
+from simulators.sample.slab import Slab
+from simulators.sample.stack import Wedge
 from tests.simulators.bench import Array, make_world, optics, sample_with
 
 NM = 1e-9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from drivers.errors import WireError
-from simulators.byte_box import ByteBox, Surroundings
+from simulators.boxes.line import ByteBox, Surroundings
 from vacuum_gauge import wire
 from vacuum_gauge.wire import Fault, Filament, Pressure, Status
 

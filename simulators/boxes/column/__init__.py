@@ -1,0 +1,5 @@
+"""A temscript server in front of the world's column, STEM and TEM."""
+
+from simulators.boxes.column.server import ColumnServer
+
+__all__ = ["ColumnServer"]
