@@ -22,6 +22,7 @@ from simulators.constants import constants
 from simulators.world import World
 from tests.drivers.camera_bench import WIRING
 from tests.drivers.scan_bench import a_world
+from tests.simulators.waited import answered
 
 EVERY = 20e-6  # s, of the gates
 
@@ -35,12 +36,7 @@ class Box:
     server: CameraServer
 
     def ask(self, request: Request) -> Response:
-        """The answer, when it is there."""
-        answer = self.server.answer(request)
-        if isinstance(answer, Later):
-            self.clock.sleep(max(answer.at - self.clock.now(), 0.0))
-            return answer.make()
-        return answer
+        return answered(self.server, request, self.clock)
 
     def put(self, name: str, value: Scalar, module: simplon.Module = "detector") -> Response:
         return self.ask(simplon.put(module, name, value))

@@ -23,6 +23,7 @@ from simulators.world import World
 from tests.drivers.scan_bench import CURRENT, SMALL, Office, a_world
 from tests.drivers.scan_bench import a_driver as a_scan
 from tests.simulators.bench import make_world
+from tests.simulators.waited import answered
 
 NM, UM = 1e-9, 1e-6
 
@@ -36,12 +37,7 @@ class Tem:
         self.server = ColumnServer(self.world)
 
     def ask(self, request: Request) -> Response:
-        """The answer, when it has come."""
-        answer = self.server.answer(request)
-        if isinstance(answer, Later):
-            self.clock.sleep(max(answer.at - self.clock.now(), 0.0))
-            return answer.make()
-        return answer
+        return answered(self.server, request, self.clock)
 
     def get(self, endpoint: Endpoint[Any], detector: str = "") -> Any:
         return endpoint.value(self.ask(endpoint.get(detector)))

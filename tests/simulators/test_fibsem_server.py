@@ -27,6 +27,7 @@ from simulators.boxes.http import HttpPeer, Later
 from tests.drivers.fibsem_bench import DEG, SmallWorld
 from tests.drivers.golden import golden, pairs
 from tests.simulators.test_chamber import shift
+from tests.simulators.waited import answered
 
 BOX = Rectangle(6e-6, 4e-6, 0.5e-6)
 
@@ -40,11 +41,7 @@ class Host:
         self.server = FibsemServer(self.world)
 
     def send(self, request: Request) -> Response:
-        answer = self.server.answer(request)
-        while isinstance(answer, Later):
-            self.clock.sleep(max(answer.at - self.clock.now(), 0.0))
-            answer = answer.make()
-        return answer
+        return answered(self.server, request, self.clock)
 
     def ask(self, call: Call[Any, Any], asked: Any = wire.NOTHING) -> Any:
         response = self.send(wire.request(call, asked))
