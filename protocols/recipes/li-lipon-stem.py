@@ -24,10 +24,13 @@ BUDGETS = {
     "lattice": {"limit": "9e2 e/A^2"},  # Li3PO4 has lost half of its lattice at 2e3 (assumed)
     "interface": {"notify": "1.1e4 e/A^2", "limit": "1.3e4 e/A^2"},
     "beside": {"limit": "1e4 e/A^2"},  # the same interface, given up to diffraction patterns
+    "focus": {"limit": "1e4 e/A^2"},  # thin electrolyte, given up to find the focus
     "standard": {"limit": "1e6 e/A^2"},  # the copper beside the film, given up to calibrations
 }
 LOOK = "2 e/A^2"  # to find the interface
 LATTICE = "300 e/A^2"  # a lattice image
+UNDERFOCUS = "48 nm"  # of lattice images: no spacing of Li2O, Li3N and Li3PO4 lies in a gap of the transfer
+FAR_OFF = "300 nm"  # where the rings of the electrolyte are close enough to tell the focus
 DIFFRACTION = "1e3 e/A^2"  # a map of diffraction patterns
 X_RAYS = "1e4 e/A^2"  # a map of elements, at most
 BOUND = 1.3  # what the ledger charges over what is planned, at most
@@ -48,7 +51,7 @@ def see_edge_on(run: Run) -> None:
     """Tilt the interface into the beam on the sharp edge of the standard, and measure the probe there."""
     run.do(FindInterface(of="interface", dose=LOOK))
     run.do(FindInterface(of="standard", dose="50 e/A^2", field="150 nm"))
-    run.do(MakeEdgeOn(on="standard", dose="4e3 e/A^2", field="90 nm"))
+    run.do(MakeEdgeOn(on="standard", dose="4e3 e/A^2", field="60 nm", pixels=(112, 800), tilts=13))
     run.do(Calibrate(what="probe", on="standard", dose="2e3 e/A^2"))
 
 
@@ -60,16 +63,18 @@ def lattice_images(run: Run) -> None:
         return
     run.do(Hrtem(of="standard", dose=LATTICE, at=("80 nm", "0 nm"), fresh="1e6 e/A^2"))
     run.do(Calibrate(what="pixel", on="standard", from_="hrtem"))
+    run.do(Hrtem(of="focus", dose=LATTICE, defocus=FAR_OFF, pixels=2048))
+    focus = run.do(Calibrate(what="defocus", on="focus", from_="hrtem"))
+    off = focus["calibrations"]["defocus_offset"]["value"] * 1e-9
     run.do(FindInterface(of="lattice", dose=LOOK))
-    run.do(Hrtem(of="lattice", dose=LATTICE, frames=frames, places=2))
-    run.do(Calibrate(what="defocus", on="lattice", from_="hrtem"))
+    run.do(Hrtem(of="lattice", dose=LATTICE, frames=frames, places=2, defocus=parse(UNDERFOCUS, "length") - off))
 
 
 def composition(run: Run) -> None:
     """A map where no lattice image was taken, as deep as the budget allows; no image follows it there."""
     dose = min(parse(X_RAYS, "fluence"), left("interface", LOOK, LOOK) / BOUND)
     run.do(FindInterface(of="interface", dose=LOOK))
-    run.do(EdsMap(of="interface", elements=("P", "N", "O"), dose=dose, passes=40))
+    run.do(EdsMap(of="interface", elements=("P", "N", "O"), dose=dose, passes=40, field="380 nm", pixels=(192, 288)))
     run.do(EdsLine(from_="eds_map", across="interface"))
 
 
