@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 from acquisition.analysis.interface import TEN_TO_NINETY, Interface, coordinates
-from acquisition.analysis.strips import Strips, strips
 
 Array = NDArray[np.float64]
 
@@ -35,23 +34,16 @@ class EdgeProfile:
     """The dark field across an interface, averaged along it.
 
     position: (bins,), m from the interface, growing towards the bright side.  level, error: (bins,), counts a pixel and
-    their standard uncertainty.  interface: as fitted to the frame.  strips: the same edge strip by strip along it, where
-    enough of them show it.
+    their standard uncertainty.  interface: as fitted to the frame.
     """
 
     position: Array
     level: Array
     error: Array
     interface: Interface
-    strips: Strips | None = None
 
     def width(self) -> tuple[float, float]:
-        """10-90 % width, m, of the edge, and its standard uncertainty: of its strips, or of the blurred step that fits.
-
-        Grains behind the edge, each as bright as it happens to stand, widen the mean over all of them.
-        """
-        if self.strips is not None:
-            return self.strips.interface.width, self.strips.interface.width_error
+        """10-90 % width, m, of the blurred step that fits best, and its standard uncertainty."""
         return _blurred_step(self.position, self.level, 1 / self.error, self.interface.width)
 
 
@@ -113,11 +105,7 @@ def edge_profile(image: ArrayLike, pitch: tuple[float, float], found: Interface,
     position = bin_width * (np.arange(bins) - bins // 2 + 0.5)
     sound = number > 0
     errors = np.asarray(np.sqrt(noise[sound] / number[sound]), dtype=np.float64)
-    try:
-        edges = strips(counts, pitch, found)
-    except ValueError:
-        edges = None
-    return EdgeProfile(np.asarray(position[sound], dtype=np.float64), level[sound], errors, found, edges)
+    return EdgeProfile(np.asarray(position[sound], dtype=np.float64), level[sound], errors, found)
 
 
 def _fitting(x: float, y: float, cos: float, sin: float) -> tuple[float, float]:

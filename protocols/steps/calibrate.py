@@ -108,15 +108,13 @@ class Calibrate(Step):
 
         def look(file: DataFile, shot: Shot) -> dict[str, Any]:
             electrons = run.rig.scan.electrons(shot.image, frame.commanded.dwell)
-            seen = see_interface(electrons, pitch, area, self.do, block=1)
-            profile = edge_profile(electrons, pitch, seen, BIN * max(pitch))
-            found = seen if profile.strips is None else profile.strips.interface
+            found = see_interface(electrons, pitch, area, self.do, block=1)
             if not found.fwhm > 2.0 * max(pitch):
                 raise PostconditionError(
                     f"calibrate: the edge on {area} is {found.fwhm * 1e9:.2f} nm wide, less than two pixels. "
                     "Take a smaller field."
                 )
-            file_profile(file, profile)
+            file_profile(file, edge_profile(electrons, pitch, found, BIN * max(pitch)))
             # what a lean may have added at most; without a make_edge_on it may be all of it
             smear = min(FWHM_OF_BOX * self.thickness * math.sin(min(lean, math.pi / 2)), found.fwhm)
             beyond = found.fwhm - math.sqrt(found.fwhm**2 - smear**2)
