@@ -35,6 +35,7 @@ from protocols.runner import Watching, begin, carry_out
 from simulators.sample.file import Sample, load_sample, sample_file
 
 RECIPE = "li-lipon-stem"
+COMPOSITION = str(Path(__file__).with_name("composition.py"))
 SAMPLES = ("narrow", "medium", "li-lipon", "wide", "other-ramps", "no-li3n", "with-li3p", "abrupt")
 HALF = {"P": 6.0, "N": 12.0}  # nm, of a 95 % interval
 SHARE = 0.25  # and of the ramp
@@ -83,13 +84,13 @@ class Case:
         return half <= HALF[name] * longer and half <= SHARE * ramp
 
 
-def run_case(name: str, seed: int, keep: str | None) -> Case:
+def run_case(name: str, seed: int, keep: str | None, recipe: str) -> Case:
     """Run one case to its end; what fails is told in the case."""
     case, began = Case(name, seed), wall_seconds()
     with tempfile.TemporaryDirectory(prefix="fidelity-") as scratch:
         folder = (Path(keep) if keep else Path(scratch)) / f"{name}-{seed}"
         try:
-            _measure(case, folder)
+            _measure(case, folder, recipe)
         except Exception as error:  # one case that fails must not take the others with it
             case.error = f"{type(error).__name__}: {error}"
             if keep:
@@ -99,8 +100,8 @@ def run_case(name: str, seed: int, keep: str | None) -> Case:
     return case
 
 
-def _measure(case: Case, folder: Path) -> None:
-    job = Job(load_recipe(RECIPE), load_rig("bench"), case.seed, sample_file(case.sample), folder)
+def _measure(case: Case, folder: Path, recipe: str) -> None:
+    job = Job(load_recipe(recipe), load_rig("bench"), case.seed, sample_file(case.sample), folder)
     benches: list[Bench] = []
 
     def nothing(*_: object) -> None:
@@ -211,12 +212,14 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="the first of them [default: 1]")
     parser.add_argument("--samples", nargs="*", default=SAMPLES, metavar="NAME", help=f"of {', '.join(SAMPLES)}")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time [default: 2]")
+    parser.add_argument("--composition", action="store_true", help="without lattice images: ramps and widths only")
     parser.add_argument("--keep", metavar="FOLDER", help="keep the run folders there")
     asked = parser.parse_args()
+    recipe = COMPOSITION if asked.composition else RECIPE
     wanted = [(name, seed) for seed in range(asked.first, asked.first + asked.seeds) for name in asked.samples]
     cases: list[Case] = []
     with ProcessPoolExecutor(asked.workers) as pool:
-        for done in as_completed([pool.submit(run_case, name, seed, asked.keep) for name, seed in wanted]):
+        for done in as_completed([pool.submit(run_case, name, seed, asked.keep, recipe) for name, seed in wanted]):
             cases.append(done.result())
             print(*list(table(cases[-1:]))[1:], flush=True)
             if asked.keep:
