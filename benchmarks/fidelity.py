@@ -120,7 +120,7 @@ def _measure(case: Case, folder: Path, recipe: str) -> None:
         case.bound = results.get("interphase", {}).get("upper_bound_nm", math.inf)
         rough = sample.interface.roughness * math.sqrt(12.0)  # the ramp with as much variance
         case.explained = 1e9 * math.hypot(rough, 100e-9 * math.tan(lean))
-    case.phases = phases_of(folder, results, world, sample)
+    case.phases = phases_of(folder, results, world)
 
 
 def job_end(results: Mapping[str, Any]) -> float:
