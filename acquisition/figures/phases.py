@@ -40,6 +40,7 @@ BANDS = {
     "lipon": ("#000000", "--"),
 }
 CONTROLS = ("lithium", "lipon")
+ROOM = 0.2, 0.1  # of the half width, that a name takes
 FARTHEST = 7.5  # 1/nm that a transform is shown to
 
 Floats = NDArray[np.float64]
@@ -72,12 +73,11 @@ def panels(record: Recorded) -> Iterator[Panel]:
     yield _layers(found)
 
 
-def indexed(label: str) -> str:
-    """A phase and its indices as people write them: bars above what is negative."""
-    phase, _, indices = label.partition(" ")
+def indexed(indices: str) -> str:
+    """Miller indices as people write them: bars above what is negative."""
     digits = re.findall(r"-?\d+" if " " in indices.strip() else r"-?\d", indices)
     written = "".join(rf"\bar{{{digit[1:]}}}" if digit.startswith("-") else digit for digit in digits)
-    return f"{formula(phase)} ${written}$" if written else formula(phase)
+    return f"${written}$"
 
 
 def formula(phase: str) -> str:
@@ -127,9 +127,10 @@ def _transform(stem: str, image: NDArray[Any], square: Mapping[str, Any], one: P
             extent=(-reach, reach, reach, -reach),
             interpolation="nearest",
         )
+        named: list[tuple[float, float]] = []
         for spot in spots:
-            label = spot["label"]
-            colour, _ = PHASES.get(label.partition(" ")[0], ("white", "o"))
+            phase, _, plane = label.partition(" ") if (label := spot["label"]) else ("", "", "")
+            colour, _ = PHASES.get(phase, ("white", "o"))
             x, y = spot["k_per_nm"]
             for sign in (1, -1) if label else (1,):
                 axes.plot(
@@ -141,9 +142,13 @@ def _transform(stem: str, image: NDArray[Any], square: Mapping[str, Any], one: P
                     markeredgewidth=1.6 if label else 0.6,
                     color=colour,
                 )
-            if label:
+            # of a Friedel pair the half that lies lower is named, where there is room for it
+            x, y = (x, y) if y >= 0.0 else (-x, -y)
+            free = all(abs(x - a) > ROOM[0] * reach or abs(y - b) > ROOM[1] * reach for a, b in named)
+            if label and free:
+                named.append((x, y))
                 axes.annotate(
-                    indexed(label),
+                    indexed(plane),
                     (x, y),
                     xytext=(6, 7),
                     textcoords="offset points",
@@ -153,6 +158,10 @@ def _transform(stem: str, image: NDArray[Any], square: Mapping[str, Any], one: P
                     bbox={"facecolor": "black", "alpha": 0.65, "linewidth": 0, "pad": 1},
                     ha="left" if x < 0.5 * reach else "right",
                 )
+        for phase in dict.fromkeys(spot["label"].partition(" ")[0] for spot in spots if spot["label"]):
+            axes.plot([], [], "o", fillstyle="none", color=PHASES.get(phase, ("white", "o"))[0], label=formula(phase))
+        if named:
+            axes.legend(fontsize=SMALL, loc="lower left", facecolor="black", labelcolor="linecolor", framealpha=0.65)
         axes.set_xlim(-reach, reach)
         axes.set_ylim(reach, -reach)
         axes.set_xlabel("spatial frequency (1/nm)")

@@ -9,6 +9,7 @@ from acquisition.datafile import Recorded, open_record
 from acquisition.figures import calibration, diffraction, eds, lattice, phases, scans
 from acquisition.figures.panel import Found, Panel, save
 
+LAYERS = "phase_map-layers"
 SOURCES: tuple[Callable[[Recorded], Iterator[Panel]], ...] = (
     scans.panels,
     eds.panels,
@@ -54,6 +55,7 @@ def write_figures(run_folder: Path) -> list[Path]:
 
 
 def _overview(panels: Sequence[Panel]) -> list[Panel]:
-    """The latest map with what belongs to it; without one, the latest images."""
+    """The latest map with what belongs to it, and the layers that were found; without a map, the latest images."""
     of_map = [panel for panel in panels if panel.name.startswith("eds_") and not panel.name.endswith(ALONE)]
+    of_map += [panel for panel in panels if of_map and panel.name == LAYERS]
     return of_map or [panel for panel in panels if not panel.name.startswith("focus")][-4:]

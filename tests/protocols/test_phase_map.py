@@ -31,9 +31,9 @@ def test_it_takes_no_dose_and_asks_for_none(tmp_path: Path) -> None:
     assert look(a_job(tmp_path, IMAGES + PHASES)).findings == []
 
 
-@pytest.mark.parametrize(("label", "written"), [("Li2O 1-11", r"Li$_2$O $1\bar{1}1$"), ("ice", "ice")])
-def test_indices_are_written_with_bars(label: str, written: str) -> None:
-    assert indexed(label) == written
+@pytest.mark.parametrize(("indices", "written"), [("1-11", r"$1\bar{1}1$"), ("-2 0 11", r"$\bar{2}011$")])
+def test_indices_are_written_with_bars(indices: str, written: str) -> None:
+    assert indexed(indices) == written
 
 
 @pytest.mark.slow
