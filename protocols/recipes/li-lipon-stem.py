@@ -52,7 +52,7 @@ def see_edge_on(run: Run) -> None:
     run.do(FindInterface(of="interface", dose=LOOK))
     run.do(FindInterface(of="standard", dose="50 e/A^2", field="150 nm"))
     run.do(MakeEdgeOn(on="standard", dose="4e3 e/A^2", field="60 nm", pixels=(112, 800), tilts=13))
-    run.do(Calibrate(what="probe", on="standard", dose="2e3 e/A^2"))
+    run.do(Calibrate(what="probe", on="standard", dose="2e3 e/A^2", required=False))
 
 
 def lattice_images(run: Run) -> None:
@@ -62,10 +62,10 @@ def lattice_images(run: Run) -> None:
         run.note("no lattice images: the budget of `lattice` holds none")
         return
     run.do(Hrtem(of="standard", dose=LATTICE, at=("80 nm", "0 nm"), fresh="1e6 e/A^2"))
-    run.do(Calibrate(what="pixel", on="standard", from_="hrtem"))
+    run.do(Calibrate(what="pixel", on="standard", from_="hrtem", required=False))
     run.do(Hrtem(of="focus", dose=LATTICE, defocus=FAR_OFF, pixels=2048))
-    focus = run.do(Calibrate(what="defocus", on="focus", from_="hrtem"))
-    off = focus["calibrations"]["defocus_offset"]["value"] * 1e-9
+    focus = run.do(Calibrate(what="defocus", on="focus", from_="hrtem", required=False))
+    off = focus["calibrations"].get("defocus_offset", {"value": 0.0})["value"] * 1e-9
     run.do(FindInterface(of="lattice", dose=LOOK))
     run.do(Hrtem(of="lattice", dose=LATTICE, frames=frames, places=2, defocus=parse(UNDERFOCUS, "length") - off))
 
@@ -74,7 +74,17 @@ def composition(run: Run) -> None:
     """A map where no lattice image was taken, as deep as the budget allows; no image follows it there."""
     dose = min(parse(X_RAYS, "fluence"), left("interface", LOOK, LOOK) / BOUND)
     run.do(FindInterface(of="interface", dose=LOOK))
-    run.do(EdsMap(of="interface", elements=("P", "N", "O"), dose=dose, passes=40, field="380 nm", pixels=(192, 288)))
+    run.do(
+        EdsMap(
+            of="interface",
+            elements=("P", "N", "O"),
+            dose=dose,
+            passes=40,
+            field="380 nm",
+            pixels=(192, 288),
+            target={"P": "2 nm", "N": "4.5 nm"},
+        )
+    )
     run.do(EdsLine(from_="eds_map", across="interface"))
 
 

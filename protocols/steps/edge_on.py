@@ -130,8 +130,8 @@ class _Series:
             found = self._judge()
             why = self._why_not(found)
             self._look(self._start if why else found.tilt)
-            if not why:
-                self._confirm(found)
+            if not why and (why := self._unconfirmed(found)):
+                self._go_to(self._start)
         except StepError:
             self._go_to(self._start)
             raise
@@ -234,17 +234,15 @@ class _Series:
             return f"edge-on is beyond the tilts that were looked at, about {beyond:.1f} deg away; raise `within`"
         return ""
 
-    def _confirm(self, found: EdgeOn) -> None:
-        """See that the edge is as sharp as it should be at the tilt that was found; raises PostconditionError."""
+    def _unconfirmed(self, found: EdgeOn) -> str:
+        """What is wrong with the edge at the tilt that was found; "" where it is as sharp there as it should be."""
         profile, least = self._looks[-1].profile, found.least
         width, error = profile.width() if profile is not None else (math.inf, 0.0)
         slack = math.hypot(SAME_WIDTH * error, SAME_WIDTH * found.scatter * least, found.smear * found.bound)
-        if not width <= least + slack:
-            raise PostconditionError(
-                f"make_edge_on: at {math.degrees(found.tilt):.2f} deg, where the edge should be {least * 1e9:.1f} nm "
-                f"wide, it is {f'{width * 1e9:.1f} nm wide' if profile else 'not seen'}. The goniometer goes back. "
-                "Look at the images; take more dose or settle longer."
-            )
+        if width <= least + slack:
+            return ""
+        seen = f"it is {width * 1e9:.1f} nm wide" if profile is not None else "it was not seen"
+        return f"at {math.degrees(found.tilt):.2f} deg the edge should be {least * 1e9:.1f} nm wide, but {seen}"
 
     def _file_curve(self, found: EdgeOn) -> None:
         seen = self._seen()[: found.widths.size]
