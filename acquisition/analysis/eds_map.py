@@ -25,6 +25,7 @@ from drivers.rigfile import Optics
 from drivers.ticket import Frame
 from physics import elastic
 from physics.materials import Material
+from physics.xrays import way_out
 
 _WEIGHED = "P"  # its counts give the thickness: of the film's elements it absorbs its own X-rays least
 _ASSUMED_THICKNESS = 100e-9  # m, where no thickness could be measured
@@ -40,7 +41,7 @@ class EdsMap:
     passes, pixels, channels: one entry an event, valid passes only, numbered from 0.  energies: of the channels, eV.
     pixels_done, shifts: of each pass; shifts (dx, dy), m, how far the sample stood from where it stands in
     `dark_field`. dark_field: (rows, columns), summed after drift correction.  electrons: on a pixel in a visit while
-    the detector was live, mean.
+    the detector was live, mean.  tilt: of the lamella about y, rad, positive when its lit face turns towards +x.
     """
 
     passes: NDArray[np.int64]
@@ -53,6 +54,7 @@ class EdsMap:
     shifts: tuple[tuple[float, float], ...]
     dark_field: NDArray[np.float64]
     electrons: float
+    tilt: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def measure(
 
     bin_width: of the profile, m.  A first look gives the thickness from the phosphorus, and where the film is whole;
     what the film absorbs, of its lines and of its bremsstrahlung, and what a wedge adds to each place, follow from it.
+    ValueError for a frame without contrast, no counts, or a lamella that hides its face from the detector.
     """
     interface = find_interface(recorded.dark_field, recorded.frame.pitch)
 
@@ -94,7 +97,8 @@ def measure(
         fitted = _fit(recorded, optics, films)
         return fitted, _across(recorded, interface, fitted, bin_width)
 
-    films = Films(dark, bright, _ASSUMED_THICKNESS, optics.eds_elevation, _UNSURE)
+    way = way_out(optics.eds_elevation, optics.eds_azimuth, recorded.tilt)
+    films = Films(dark, bright, _ASSUMED_THICKNESS, way, _UNSURE)
     fitted, across = look(films)
     ramp = _first_ramp(across, doubts, rng)
     slope, thickness = None, None

@@ -24,16 +24,17 @@ _TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
 
 @dataclass(frozen=True)
 class Films:
-    """The two films that meet, in a lamella of a thickness (m), seen by the EDS detector at a take-off angle (rad).
+    """The two films that meet, in a lamella of a thickness along the beam (m), and the way of X-rays out of it.
 
-    thickness: where the interface stands; uncertainty: relative standard uncertainty of it.  slope: by what share of
-    that it grows in a metre towards the bright side, with its standard uncertainty.
+    thickness: where the interface stands; uncertainty: relative standard uncertainty of it.  way_out: to the EDS
+    detector, over the thickness (physics.xrays).  slope: by what share of the thickness it grows in a metre towards the
+    bright side, with its standard uncertainty.
     """
 
     dark: Material
     bright: Material
     thickness: float
-    take_off: float
+    way_out: float
     uncertainty: float = 0.0
     slope: float = 0.0
     slope_uncertainty: float = 0.0
@@ -41,7 +42,7 @@ class Films:
     @property
     def path(self) -> float:
         """Of X-rays from the far face to the detector side, m, at the interface."""
-        return self.thickness / math.sin(self.take_off)
+        return self.thickness * self.way_out
 
     def relative(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
         """Thickness at some distances from the interface (m), of that at the interface; never below a tenth."""

@@ -6,7 +6,6 @@ no line that is ever seen: every composition is that of the seen atoms alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -148,11 +147,6 @@ def quantify(counts: Counts, standard: Standard, path: float, host: Material | N
         dict(zip(counts.elements, (100 * found).tolist(), strict=True)),
         dict(zip(counts.elements, (100 * errors).tolist(), strict=True)),
     )
-
-
-def path_through(thickness: float, take_off: float) -> float:
-    """Return the way of X-rays from the far face of a lamella (m) to the detector side at a take-off angle (rad), m."""
-    return thickness / math.sin(take_off)
 
 
 def _atoms(counts: Array, standard: Standard, weigh: Array, thicker: float) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acquisition.analysis.eds_map import EdsMap, Measured
 from acquisition.analysis.interface import coordinates
-from acquisition.analysis.quantify import Composition, Counts, Factors, Standard, factors, path_through, quantify
+from acquisition.analysis.quantify import Composition, Counts, Factors, Standard, factors, quantify
 from acquisition.analysis.spectra import SpectrumFit, fit, line_shapes
 from drivers.rigfile import Optics
 from physics.materials import Material
@@ -87,7 +87,7 @@ def regions(recorded: EdsMap, found: Measured, optics: Optics, in_bins: NDArray[
         if right - left < _LEAST or not spectrum.sum() > 0:
             continue
         middle = np.array([np.average(position[inside], weights=visits[inside])])
-        path = path_through(found.films.thickness * float(found.films.relative(middle)[0]), optics.eds_elevation)
+        path = found.films.path * float(found.films.relative(middle)[0])
         shapes = line_shapes(
             recorded.elements,
             recorded.energies,

@@ -146,7 +146,14 @@ def _recorded(record: Recorded, run: StepRun) -> EdsMap:
         shifts=tuple(p.drift for p in valid),
         dark_field=_dark_field(record, run, valid),
         electrons=electrons(run.ledger.belief.current, live),
+        tilt=_tilt(record),
     )
+
+
+def _tilt(record: Recorded) -> float:
+    """Tilt of the lamella while a map was taken, rad; 0 where no goniometer said so."""
+    stood = record.about.state.get("column", {}).get("a", 0.0)
+    return float(stood) if isinstance(stood, int | float) else 0.0
 
 
 def _dose(record: Recorded) -> dict[str, float]:

@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from acquisition.analysis.quantify import Counts, Standard, factors, path_through, quantify
+from acquisition.analysis.quantify import Counts, Standard, factors, quantify
 from acquisition.analysis.spectra import SpectrumFit, fit, line_shapes
 from physics import xray_detector, xrays
 from physics.materials import material
+from physics.xrays import way_out
 from tests.acquisition.synthetic_map import BEAM_ENERGY, ENERGIES, FWHM_MN, TAKE_OFF, transmission
 
 ELEMENTS = ("P", "N", "O")
@@ -59,7 +60,7 @@ def taken(densities: Mapping[str, float], counts: float, seed: int, thickness: f
         beam_energy=BEAM_ENERGY,
         fwhm_mn=FWHM_MN,
         film=LIPON,
-        path=path_through(thickness, TAKE_OFF),
+        path=thickness * way_out(TAKE_OFF, 0.0),
     )
     return fit(np.random.default_rng(seed).poisson(mean), shapes)
 
@@ -67,7 +68,7 @@ def taken(densities: Mapping[str, float], counts: float, seed: int, thickness: f
 def standard(counts: float = 3e5, thickness: float = THICKNESS, unsure: float = 0.15) -> Standard:
     """The far LiPON of the same lamella."""
     found = taken(LIPON.number_densities, counts, 99, thickness)
-    return Standard(Counts.of(found, ELEMENTS), LIPON, path_through(thickness, TAKE_OFF), unsure)
+    return Standard(Counts.of(found, ELEMENTS), LIPON, thickness * way_out(TAKE_OFF, 0.0), unsure)
 
 
 def shares(densities: Mapping[str, float]) -> dict[str, float]:
@@ -77,7 +78,7 @@ def shares(densities: Mapping[str, float]) -> dict[str, float]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_known_composition_is_found_within_one_atom_in_a_hundred_at_20000_counts(seed: int) -> None:
-    found = quantify(Counts.of(taken(MIXED, 2e4, seed), ELEMENTS), standard(), path_through(THICKNESS, TAKE_OFF))
+    found = quantify(Counts.of(taken(MIXED, 2e4, seed), ELEMENTS), standard(), THICKNESS * way_out(TAKE_OFF, 0.0))
     for element, share in shares(MIXED).items():
         assert found.percent[element] == pytest.approx(share, abs=1.0), element
         assert found.errors[element] < 0.6, element
@@ -88,7 +89,7 @@ def test_errors_are_as_large_as_what_repeats_differ_by() -> None:
     off = [
         (found.percent["N"] - truth["N"]) / found.errors["N"]
         for found in (
-            quantify(Counts.of(taken(MIXED, 2e4, seed), ELEMENTS), known, path_through(THICKNESS, TAKE_OFF))
+            quantify(Counts.of(taken(MIXED, 2e4, seed), ELEMENTS), known, THICKNESS * way_out(TAKE_OFF, 0.0))
             for seed in range(30)
         )
     ]
@@ -121,8 +122,8 @@ def test_the_factors_tell_the_yields_that_were_hidden() -> None:
 def test_without_absorption_nitrogen_of_a_thicker_place_is_low_by_a_tenth() -> None:
     thin = standard(1e6, thickness=10e-9)
     thick = Counts.of(taken(LIPON.number_densities, 1e6, 5), ELEMENTS)
-    plain = quantify(thick, thin, path_through(10e-9, TAKE_OFF)).percent["N"]
-    corrected = quantify(thick, thin, path_through(THICKNESS, TAKE_OFF)).percent["N"]
+    plain = quantify(thick, thin, 10e-9 * way_out(TAKE_OFF, 0.0)).percent["N"]
+    corrected = quantify(thick, thin, THICKNESS * way_out(TAKE_OFF, 0.0)).percent["N"]
     truth = shares(LIPON.number_densities)["N"]
     assert plain / truth == pytest.approx(0.91, abs=0.03)
     assert corrected / truth == pytest.approx(1.0, abs=0.03)

@@ -89,7 +89,7 @@ def test_a_ramp_that_a_leaning_or_rough_contact_could_show_is_not_resolved() -> 
 
 def test_what_may_blur_a_ramp_is_in_its_interval() -> None:
     profile = drawn({"P": (0.0, 20.0)}, 2)
-    films = Films(material("Li"), material("LiPON"), 100 * NM, math.radians(20))
+    films = Films(material("Li"), material("LiPON"), 100 * NM, 1 / math.sin(math.radians(20)))
     sure, unsure = (
         measure_ramps(profile, replace(SURE, lean=lean, roughness=rough), np.random.default_rng(8), films)["P"].ci95
         for lean, rough in ((0.0, 0.0), (math.radians(5), 3 * NM))
@@ -104,7 +104,7 @@ def test_a_wedge_across_the_interface_is_taken_back() -> None:
     rise = blurred_ramp(POSITION, np.array([38 * NM]), np.array([76 * NM]), PROBE / 2.35)[0] * (1 + wedge * POSITION)
     counts = np.random.default_rng(3).poisson(level * rise * VISITS)[None].astype(float)
     profile = Profile(("P",), POSITION, VISITS, counts, np.maximum(counts, 1.0))
-    films = Films(material("Li"), material("LiPON"), 100 * NM, math.radians(20), slope=wedge)
+    films = Films(material("Li"), material("LiPON"), 100 * NM, 1 / math.sin(math.radians(20)), slope=wedge)
     plain, corrected = (measure_ramps(profile, SURE, np.random.default_rng(1), f)["P"] for f in (None, films))
     assert plain.extent > 79 * NM
     assert corrected.extent == pytest.approx(76 * NM, abs=2 * NM)

@@ -14,13 +14,25 @@ from acquisition.analysis.interphase import Doubts
 from acquisition.analysis.regions import FILM, INTERPHASE, METAL, Region, chemistry, losses, regions, spectra
 from drivers.ticket import Frame
 from physics.materials import material
-from tests.acquisition.synthetic_map import DOSE, ENERGIES, Scene, dark_field, events
+from tests.acquisition.synthetic_map import DOSE, ENERGIES, TAKE_OFF, Scene, dark_field, events
 from tests.acquisition.test_analysis_eds_map import OPTICS
 
 NM = 1e-9
 FRAME = Frame(centre=(0.0, 0.0), size=(400 * NM, 400 * NM), pixels=(128, 128), dwell=1e-4)
 PASSES = 6
 GONE = 0.3  # of the nitrogen, in the last third of the passes
+
+
+def measured(recorded: EdsMap) -> Measured:
+    return measure(
+        recorded,
+        OPTICS,
+        Doubts(probe_fwhm=2.2 * NM, probe_uncertainty=0.3, lean=math.radians(2), roughness=3 * NM, scale=0.0),
+        dark=material("Li"),
+        bright=material("LiPON"),
+        bin_width=4 * NM,
+        rng=np.random.default_rng(7),
+    )
 
 
 @cache
@@ -41,15 +53,7 @@ def taken() -> tuple[EdsMap, Measured, dict[str, Region]]:
         dark_field=dark_field(scene, FRAME, 1000, 7).astype(np.float64),
         electrons=2 * DOSE / PASSES * FRAME.pitch[0] * FRAME.pitch[1],
     )
-    found = measure(
-        recorded,
-        OPTICS,
-        Doubts(probe_fwhm=2.2 * NM, probe_uncertainty=0.3, lean=math.radians(2), roughness=3 * NM, scale=0.0),
-        dark=material("Li"),
-        bright=material("LiPON"),
-        bin_width=4 * NM,
-        rng=np.random.default_rng(7),
-    )
+    found = measured(recorded)
     return recorded, found, regions(recorded, found, OPTICS, spectra(recorded, found))
 
 
@@ -100,6 +104,20 @@ def test_nitrogen_that_left_during_the_map_is_missed_and_nothing_else_is() -> No
 def test_two_passes_tell_no_loss() -> None:
     recorded, found, _ = taken()
     assert losses(replace(recorded, pixels_done=(FRAME.count,) * 2), found) == {}
+
+
+def test_x_rays_of_a_lamella_that_is_tilted_away_go_a_longer_way() -> None:
+    recorded, found, by_name = taken()
+    tilted = replace(recorded, tilt=-math.radians(8))
+    again = measured(tilted)
+    way = 1 / (math.sin(TAKE_OFF) - math.cos(TAKE_OFF) * math.tan(math.radians(8)))
+    assert again.films.path == pytest.approx(again.films.thickness * way)
+    assert found.films.path == pytest.approx(found.films.thickness / math.sin(TAKE_OFF))
+    there = regions(tilted, again, OPTICS, spectra(tilted, again))
+    for name, region in there.items():
+        assert region.path > 1.5 * by_name[name].path, name
+    with pytest.raises(ValueError, match="detector is behind a slab that is tilted by -25 deg"):
+        measured(replace(recorded, tilt=-math.radians(25)))
 
 
 def test_a_quick_look_is_about_as_sure_as_the_whole_measurement() -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acquisition.analysis.quantify import Composition, Counts, Standard, path_through, quantify
+from acquisition.analysis.quantify import Composition, Counts, Standard, quantify
 from acquisition.analysis.spectra import fit, line_shapes
 from acquisition.datafile import open_record
 from physics.materials import atom_mass, mass_fractions
+from physics.xrays import way_out
 from tests.acquisition.known_map import FRAME, STARTED, begin
 from tests.acquisition.synthetic_map import BEAM_ENERGY, ENERGIES, FWHM_MN, TAKE_OFF
 from tests.acquisition.test_analysis_quantify import ELEMENTS, LIPON, expected
@@ -101,7 +102,7 @@ def ours(path: Path) -> Composition:
     """The second spectrum of the file, with the first as the standard."""
     with open_record(path) as record:
         filed = record.spectrum_line("profile")
-    way = path_through(THICKNESS, TAKE_OFF)
+    way = THICKNESS * way_out(TAKE_OFF, 0.0)
     shapes = line_shapes(ELEMENTS, filed.energies, beam_energy=BEAM_ENERGY, fwhm_mn=FWHM_MN, film=LIPON, path=way)
     film, other = (Counts.of(fit(counts, shapes), ELEMENTS) for counts in filed.counts)
     return quantify(other, Standard(film, LIPON, way), way)
