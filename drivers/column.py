@@ -129,6 +129,15 @@ class Column:
                 self._blank("release")
             raise
 
+    def make_parallel(self) -> None:
+        """Blank the beam and go to the TEM mode of this rig: a run may pause while the lenses settle.
+
+        So before a flood is reserved: a ticket believes the sample to stand where it stood then.  Raises Refused,
+        LinkError, WireError, DeviceError, Aborted.
+        """
+        self._blank("make_parallel")
+        self._parallel().enter("make_parallel")
+
     def close_valves(self) -> None:
         """Close the column valves and see them closed; they are opened at the microscope, by a person.
 
@@ -221,8 +230,7 @@ class Column:
         return self._opened(frame, ticket, lambda: self._scope.image("acquire", detector, frame, lasting, PATIENCE))
 
     def _flood(self, flood: Flood, ticket: Ticket) -> ColumnImage:
-        if (tem := self._tem) is None:
-            raise self._refused("the rig file says nothing of the TEM mode", "Write `tem:` into the column's settings.")
+        tem = self._parallel()
         binning = tem.see(flood)
         self._guard(f"{self.name}.flood")
         self._see_usable("acquire", modes=("TEM", "STEM"))
@@ -302,6 +310,11 @@ class Column:
                 "acquire", f"took {back.image_size} and binning {back.binning}, not FULL and {binning}"
             )
         self._scope.see("acquire", "dwell", back.dwell or math.nan, frame.dwell, SAME * frame.dwell)
+
+    def _parallel(self) -> TemImaging:
+        if self._tem is None:
+            raise self._refused("the rig file says nothing of the TEM mode", "Write `tem:` into the column's settings.")
+        return self._tem
 
     def _see_blanked(self) -> None:
         if not self._scope.ask("acquire", wire.BEAM_BLANKED):

@@ -63,7 +63,7 @@ class TemImaging:
         Raises LinkError, WireError, DeviceError.
         """
         settings, scope = self._settings, self._scope
-        self._to_mode("acquire", "TEM")
+        self.enter("acquire")
         self._see_camera(binning)
         for what, wanted, found in (
             ("projection", "IMAGING", scope.set("acquire", tem.PROJECTION, "IMAGING")),
@@ -86,6 +86,13 @@ class TemImaging:
     def image(self, flood: Flood) -> Image:
         """The image; nothing is answered until it is taken and read out. Raises LinkError, WireError, DeviceError."""
         return self._scope.image("acquire", self._settings.camera, flood, flood.seconds, self._settings.readout)
+
+    def enter(self, action: str) -> None:
+        """Bring the microscope to TEM, and wait for its lenses; the beam is blanked meanwhile.
+
+        Raises LinkError, WireError, DeviceError.
+        """
+        self._to_mode(action, "TEM")
 
     def leave(self, action: str) -> None:
         """Bring the shifts to zero, then the microscope back to STEM; the beam is blanked meanwhile.

@@ -222,11 +222,13 @@ class StepRun:
         aim = self._aim()
         self.ledger.require(area, work, aim, passes=passes, step=self.execution.step.do)
 
-    def reserve(self, area: str, work: Exposed, index: int) -> Ticket:
-        """A ticket for one pass."""
+    def reserve(self, area: str, work: Exposed, index: int, *, besides: float = 0.0) -> Ticket:
+        """A ticket for one pass; besides: s that it takes besides its exposure, at most, while the sample drifts on."""
         attempt = self._bench.attempts[self.execution.ordinal]
         exposure = f"{self._bench.run_id[:8]}-{self.execution.ordinal:04d}-{attempt}-{index:04d}"
-        ticket = self.ledger.reserve(area, work, self._aim(work.seconds), exposure, step=self.execution.step.do)
+        ticket = self.ledger.reserve(
+            area, work, self._aim(work.seconds + besides), exposure, step=self.execution.step.do
+        )
         for notice in self.ledger.notices():
             self.progress(0.0, f"note: {notice}", area)
         return ticket
@@ -259,7 +261,7 @@ class StepRun:
         """How many passes torn executions of this very step began; each counts as delivered, whatever came of it."""
         ours = f"-{self.execution.ordinal:04d}-"
         begun = [e["exposure_id"] for e in self.entries("begin") if ours in e["exposure_id"]]
-        return 1 + max((int(exposure[-4:]) for exposure in begun), default=-1)
+        return 1 + max((int(exposure.rpartition("-")[2]) for exposure in begun), default=-1)
 
     def earlier_files(self) -> list[Path]:
         """Files that torn executions of this very step began, oldest first."""

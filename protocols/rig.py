@@ -137,8 +137,11 @@ class Rig:
             self.column.release()
 
     def take_beam_from_scan(self) -> None:
-        """Blank the column, then have the scan box let go of the beam; raises what they raise."""
-        self.column.blank()
+        """Blank the column and have its beam parallel, then have the scan box let go of it; raises what they raise.
+
+        A run may pause before the scan box lets go, not after.
+        """
+        self.column.make_parallel()
         if "scan" in self.devices:
             self.scan.let_go()
 

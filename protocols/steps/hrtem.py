@@ -29,7 +29,7 @@ from protocols.steps.base import Positive, Step
 from protocols.steps.shot import Side
 
 MILLISECOND = 1e-3  # s; cameras are exposed for whole ones
-READING = 2.0  # s besides its exposure that a frame takes, for the estimate
+READING = 2.0  # s besides its exposure that a frame takes
 COARSE = 1024  # pixels a side of what is registered
 MOST_COUNTS = (1 << 16) - 1
 FULL = 0.7  # of them, beyond which bright spots of an image would be lost
@@ -226,7 +226,7 @@ class _Taker:
         all_ = self._step.frames * self._step.places
         run.progress(number / all_, f"frame {number + 1} of {all_}", self._area)
         run.rig.take_beam_from_scan()
-        ticket = run.reserve(self._area, flood, number)
+        ticket = run.reserve(self._area, flood, number, besides=READING)
         footprint = run.ledger.footprint(flood, run.tracker.aim(run.rig.clock.now()))
         after = run.ledger.map.highest(footprint)
         start: datetime = run.rig.clock.utc()

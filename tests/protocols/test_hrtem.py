@@ -191,6 +191,26 @@ def test_a_run_that_is_stopped_between_frames_goes_on_with_the_others(tmp_path: 
 
 
 @pytest.mark.usefixtures("emptied")
+def test_a_pause_while_the_lenses_settle_costs_no_image_and_loses_no_sight_of_the_sample(tmp_path: Path) -> None:
+    job = a_job(tmp_path, step(places=1, frames=1))
+
+    def pause(told: Told, now: Any) -> None:
+        if now.do == "hrtem":
+            assert told.bench is not None
+            told.bench.control.interrupt()
+
+    def hours_later(told: Told, state: State) -> None:
+        if state is State.PAUSED:
+            told.world.clock.sleep(3 * 3600.0)  # type: ignore[attr-defined]
+            (job.folder / "control" / "continue").touch()
+
+    told = do(job, at_progress=pause, at_state=hours_later)
+    assert State.PAUSED in [state for state, _ in told.states]
+    assert journal(job.folder, "result")[-1]["result"]["mean_counts"][0] > 100.0
+    assert compare(told.world, told.ledger).below() == 0
+
+
+@pytest.mark.usefixtures("emptied")
 def test_a_run_that_is_killed_while_a_frame_is_exposed_counts_it_in_full_and_takes_the_others(tmp_path: Path) -> None:
     job = a_job(tmp_path, step())
     torn = replace(job, folder=tmp_path / "torn")
