@@ -51,6 +51,7 @@ def test_the_wheel_carries_every_data_file(wheel: list[str]) -> None:
     data = {path.relative_to(ROOT).as_posix() for path in files if path.suffix not in CODE}
     assert "simulators/samples/li-lipon.yaml" in data
     assert data <= set(wheel)
+    assert "protocols/recipes/li-lipon-stem.py" in wheel
 
 
 def test_the_wheel_makes_the_command(wheel: list[str]) -> None:

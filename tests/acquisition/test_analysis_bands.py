@@ -41,6 +41,7 @@ def test_a_composition_is_found_in_a_lattice_image_and_which_way_it_lies(positio
     assert found.step == pytest.approx(0.03, rel=0.2)
 
 
+@pytest.mark.slow
 def test_without_a_line_scan_the_image_tells_the_step_alone() -> None:
     alone = Composition(material("Li"), material("LiPON"), None)
     shown = Composition(material("Li"), material("LiPON"), {"P": (-25e-9, 25e-9)})

@@ -102,6 +102,7 @@ def test_its_pictures_are_drawn(done: tuple[Job, Told]) -> None:
     assert {f"diffraction_map-{name}" for name in wanted} <= names
 
 
+@pytest.mark.slow
 def test_lipon_has_a_halo_at_its_spacing_and_no_spots(tmp_path: Path) -> None:
     rig = load_rig("bench-exact").text.replace("at: [0 nm, 0 nm]", "at: [500 nm, 0 nm]", 1)  # the area `interface`
     job = a_job(tmp_path, step(pixels=[12, 8], dwell="100 us"), rig=rig, cone="1.5 mrad")
@@ -145,6 +146,7 @@ def test_what_the_camera_refuses_costs_no_dose(tmp_path: Path, monkeypatch: pyte
     assert journal(job.folder, "reserve") == []
 
 
+@pytest.mark.slow
 def test_frames_that_did_not_come_are_told_and_cost_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +166,7 @@ def test_frames_that_did_not_come_are_told_and_cost_nothing_else(
     assert np.flatnonzero(np.isnan(dark)).tolist() == [5, 6]
 
 
+@pytest.mark.slow
 def test_what_was_begun_is_not_done_again_by_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Died(Exception):
         pass

@@ -66,7 +66,7 @@ def test_the_operator_s_notebook_is_a_recipe(recipe_file: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_a_shipped_recipe_is_found_by_its_name(name: str) -> None:
-    assert load_recipe(name).file_name == f"{name}.yaml"
+    assert load_recipe(name).file_name in (f"{name}.yaml", f"{name}.py")
 
 
 @pytest.mark.parametrize(
