@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -273,10 +273,13 @@ class StepRun:
         self.tracker.sighted(moved, then, unsure=unsure)
         self.note("sighted", **asdict(self.tracker.last))
 
-    def resighted(self, sighting: Sighting) -> None:
-        """Where the sample stands is known, or is less known, for another reason than its drift. Journalled."""
+    def resighted(self, sighting: Sighting, *, torn: float = 0.0) -> None:
+        """Where the sample stands is known, or is less known, for another reason than its drift. Journalled.
+
+        torn: m by which that is less sure for whoever goes on with a run that is torn before the next sighting.
+        """
         self.tracker.last = sighting
-        self.note("sighted", **asdict(sighting))
+        self.note("sighted", **asdict(replace(sighting, unsure=sighting.unsure + torn)))
 
     def margin(self) -> float:
         """How far off the sample may be now, m."""

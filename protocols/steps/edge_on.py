@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from acquisition.analysis.edge_on import EdgeOn, EdgeProfile, edge_profile, find
 from acquisition.analysis.interface import Interface, find_interface
 from acquisition.datafile import Column, DataFile, ImageWriter, PassRecord
 from acquisition.engine import Result
+from acquisition.exposure import Sighting
 from physics.dose import E_PER_A2, dwell_for
 from physics.quantities import Fluence, Metres, Radians, Seconds
 from protocols.bench import StepRun
@@ -117,8 +118,8 @@ class _Series:
         )
         self._records: list[PassRecord] = []
         self._looks: list[_Look] = []
-        self._start = self._begun()
-        self._follower = Follower(run, self._start, run.middle(area), step.off_eucentric)
+        self._start, home = self._begun()
+        self._follower = Follower(run, self._start, home, run.middle(area), step.off_eucentric)
 
     def go(self) -> dict[str, Any]:
         """Take the images, tilt to where the edge is sharpest, look again; the goniometer goes back where not."""
@@ -165,19 +166,22 @@ class _Series:
             "report": {"edge_on": report},
         }
 
-    def _begun(self) -> float:
-        """The tilt that the first execution of this very step found."""
+    def _begun(self) -> tuple[float, Sighting]:
+        """The tilt that the first execution of this very step found, and where the sample stood then."""
         begun = [e for e in self._run.entries("tilting") if e["ordinal"] == self._run.execution.ordinal]
         if begun:
-            return float(begun[0]["start"])
-        start = self._run.rig.column.pose().a
-        self._run.note("tilting", start=start)
-        return start
+            home = begun[0]["home"]
+            return float(begun[0]["start"]), Sighting(tuple(home["offset"]), home["time"], home["unsure"])
+        start, now = self._run.rig.column.pose().a, self._run.tracker.last
+        self._run.note("tilting", start=start, home=asdict(now))
+        return start, now
 
     def _go_to(self, tilt: float) -> None:
         column = self._run.rig.column
-        self._follower.carried(tilt)
-        column.move_to(replace(column.pose(), a=tilt))
+        pose = column.pose()
+        self._follower.going(pose.a, tilt)
+        column.move_to(replace(pose, a=tilt))
+        self._follower.arrived()
         self._run.wait(self._step.settle)
 
     def _look(self, tilt: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,14 @@ REACH = 1 / 3  # of the field, within which a shift is looked for
 class Follower:
     """Predicts where a tilt takes the sample, measures it, and tells the tracker how unsure both are.
 
-    start: tilt, rad, at which the first image is taken.  place: (x, y), m, of what is looked at from the middle of the
+    start: tilt, rad, at which the first image is taken.  home: where the sample stood at that tilt before.  place: (x, y), m, of what is looked at from the middle of the
     scan field, where the axis is believed to be, to within half a field.  height: m that the lamella may be off it.
     across: m that the sample was last believed to have moved along the normal of the interface.  sure: whether the last
     image showed that.
     """
 
-    def __init__(self, run: StepRun, start: float, place: tuple[float, float], height: float) -> None:
-        self._run, self._start, self._place, self._worst = run, start, np.array(place), height
+    def __init__(self, run: StepRun, start: float, home: Sighting, place: tuple[float, float], height: float) -> None:
+        self._run, self._start, self._home, self._place, self._worst = run, start, home, np.array(place), height
         self._seen: list[tuple[float, float]] = []  # differences of the tangents, and how far the sample moved
         self._height, self._unsure = 0.0, height
         self._tilt = self._aimed = start  # at which the sample was last seen, and where it was tilted to
@@ -37,6 +38,7 @@ class Follower:
         self._reference: NDArray[np.uint16] | None = None
         self._pitch = (1.0, 1.0)
         self._margin = self._unseen = 0.0
+        self._arrival: Sighting | None = None  # what is believed once the goniometer has arrived
         self.across, self.sure = 0.0, True
 
     def begin(
@@ -46,17 +48,32 @@ class Follower:
         self._reference, self._normal, self._pitch, self._margin = image, np.array(normal), pitch, margin
         self._first = self._last = self._run.tracker.last
 
-    def carried(self, tilt: float) -> None:
-        """The goniometer goes to a tilt: from now on the sample is believed to stand elsewhere, less surely."""
-        if self._reference is None:
+    def going(self, stands: float, tilt: float) -> None:
+        """The goniometer is about to go from where it stands: until it has arrived the sample may be here or there."""
+        here = self._run.tracker.last
+        if self._reference is None:  # a series that was torn goes back to where it began
+            turned, shorter = math.tan(tilt) - math.tan(stands), math.cos(tilt) - math.cos(stands)
+            unseen = self._worst * abs(turned) + self._half * abs(shorter)
+            if unseen > 0.0:
+                self._arrival = self._home
+                self._run.resighted(replace(here, unsure=here.unsure + unseen))
             return
         turned, shorter = math.tan(tilt) - math.tan(self._tilt), math.cos(tilt) - math.cos(self._tilt)
         self._unseen = self._unsure * abs(turned) + self._half * abs(shorter)
         moved = (self._height * turned + self._beside * shorter) * self._normal
         offset = self._last.offset[0] + moved[0], self._last.offset[1] + moved[1]
-        self._run.resighted(Sighting(offset, self._last.time, self._last.unsure + self._unseen))
+        self._arrival = Sighting(offset, self._last.time, self._last.unsure + self._unseen)
         self._aimed = tilt
-        self.across = self._along_normal(offset)
+        way = math.dist(offset, here.offset)
+        unsure = max(self._arrival.unsure, here.unsure + way)
+        self._run.resighted(replace(self._arrival, unsure=unsure), torn=self._foreshortened(tilt))
+
+    def arrived(self) -> None:
+        """It stands at the tilt it was sent to: the sample is believed to stand where that takes it."""
+        if self._arrival is not None:
+            self._run.resighted(self._arrival, torn=self._foreshortened(self._aimed))
+            self.across = self._along_normal(self._arrival.offset)
+            self._arrival = None
 
     def follow(self, image: NDArray[np.uint16], began: float) -> dict[str, Any]:
         """Register an image taken since; began: clock time, s. What the table of passes says of it."""
@@ -75,7 +92,7 @@ class Follower:
             else:  # along the interface it drifts on unseen, and the tilt may have carried it a little
                 slid = ASKEW * (abs(self._along_normal(offset)) + self._unseen)
                 seen = Sighting(offset, self._first.time, self._first.unsure + shift.error + slid)
-            self._run.resighted(seen)
+            self._run.resighted(seen, torn=self._foreshortened(self._aimed))
             self._last, self._tilt = seen, self._aimed
             self.across = self._along_normal(offset)
             self._learn(shift.error, began)
@@ -84,8 +101,11 @@ class Follower:
     def leave(self, tilt: float) -> None:
         """The series is over: other places of the field are foreshortened by another amount than here."""
         believed = self._run.tracker.last
-        unsure = believed.unsure + self._half * abs(math.cos(tilt) - math.cos(self._start))
-        self._run.resighted(Sighting(believed.offset, believed.time, unsure))
+        self._run.resighted(replace(believed, unsure=believed.unsure + self._foreshortened(tilt)))
+
+    def _foreshortened(self, tilt: float) -> float:
+        """By how much any place of the field may be nearer to the axis than it was at the start, m."""
+        return self._half * abs(math.cos(tilt) - math.cos(self._start))
 
     @property
     def _half(self) -> float:

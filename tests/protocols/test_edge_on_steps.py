@@ -7,9 +7,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from acquisition.control import State
+from acquisition.engine import Decision
+from drivers.column import Column, GoniometerPose
+from drivers.errors import DeviceError
 from protocols.books import look
 from protocols.job import Job
 from protocols.outlook import PostconditionError
@@ -21,6 +25,7 @@ TILT = (
     "- make_edge_on: {on: standard, dose: 100 e/A^2, field: 52 nm, pixels: [80, SIDE], tilts: TILTS}\n"
 )
 HIDDEN = 2  # a seed with a sample off the axis of the tilt
+HIGH = 4  # another, farther off it
 
 
 def job_of(folder: Path, steps: str, *, rig: str = "bench-exact", seed: int = 1) -> Job:
@@ -80,6 +85,60 @@ def test_the_lamella_is_tilted_and_no_dose_is_lost_sight_of(tmp_path: Path) -> N
     # the sample moved with every tilt, seen or not: what it received lies where the ledger charged it
     assert compare(told.world, told.ledger).below() == 0
     assert json.dumps(found, allow_nan=False)
+
+
+SEEN = "- stem_image: {of: standard, pixels: [32, 32], field: 100 nm, dwell: 100 us}\n"
+
+
+def torn(folder: Path, monkeypatch: pytest.MonkeyPatch, *, moved: bool, seed: int = HIDDEN) -> Job:
+    """A series of tilts that fails at the fifth, which the goniometer goes to or does not, followed by an image."""
+    series = TILT.replace("SIDE", "120").replace("TILTS", "5").replace("dose: 100", "dose: 1500")
+    job = job_of(folder, series + SEEN, rig="bench", seed=seed)
+    move_to, done = Column.move_to, []
+
+    def fails(column: Column, pose: GoniometerPose) -> None:
+        done.append(pose.a)
+        if len(done) == 5 and not moved:
+            raise DeviceError("stands still", device="column")
+        move_to(column, pose)
+        if len(done) == 5:
+            raise DeviceError("went, and said no more", device="column")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Column, "move_to", fails)
+        with pytest.raises(DeviceError):
+            do(job)
+    return job
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_series_that_is_torn_at_a_move_and_skipped_loses_no_dose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    job = torn(tmp_path, monkeypatch, moved=moved, seed=HIGH)
+    told = do(job, decision=(3, Decision.SKIP))
+    assert told.states[-1][0] is State.DONE
+    now, world = told.world.clock.now(), told.world
+    tilt = world.goniometer.place(now)["a"]
+    assert math.degrees(tilt) == pytest.approx(6.0 if moved else -6.0)
+    carried = float(world.goniometer.displacement(np.array([now]))[0][0]) + 1.44e-6 * (math.cos(tilt) - 1.0)
+    assert told.bench is not None
+    aim = told.bench.tracker.aim(now)
+    assert abs(carried + world.truth.drift(now)[0] - aim.offset[0]) < aim.margin
+    assert compare(told.world, told.ledger).below() == 0
+
+
+def test_a_series_that_is_torn_and_done_again_begins_where_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = torn(tmp_path, monkeypatch, moved=True)
+    told = do(job, decision=(3, Decision.REDO))
+    assert told.states[-1][0] is State.DONE
+    begun = journal(job.folder, "tilting")
+    assert len(begun) == 1
+    result = result_of(job, 3)
+    assert result["moved"][0]["tilt_deg"] == pytest.approx(math.degrees(begun[0]["start"]), abs=1e-3)
+    assert compare(told.world, told.ledger).below() == 0
 
 
 @pytest.mark.slow
