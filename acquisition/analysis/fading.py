@@ -80,12 +80,11 @@ def fading(
     """
     power = []
     for each in seen:
-        members = list(each.verdict.crystal.spots)
-        for k in each.looked.spots.k[members]:
-            power.append([_power(frames, each.looked.square, k, pitch) for frames in (first, last)])
+        k = each.looked.spots.k[list(each.verdict.crystal.spots)]
+        power.append(np.stack([_power(frames, each.looked.square, k, pitch) for frames in (first, last)], axis=1))
     if not power:
         return None
-    table = np.array(power)
+    table = np.concatenate(power)
     random = np.random.default_rng(0)
     drawn = table[random.integers(0, len(table), (_DRAWS, len(table)))].sum(axis=1)
     lost = 1 - np.sqrt(np.maximum(drawn[:, 1], 0.0) / np.maximum(drawn[:, 0], 1e-30))
@@ -119,11 +118,11 @@ def _peak(correlation: Floats, pitch: float) -> tuple[float, float] | None:
 
 def _power(
     frames: Sequence[tuple[NDArray[np.floating], tuple[float, float]]], square: Patch, k: Array, pitch: float
-) -> float:
-    """Mean power of a spot over some frames, less that of the film."""
+) -> Array:
+    """Mean power of spots at k (n, 2) over some frames, less that of the film, (n,)."""
     window = np.hanning(square.side + 2)[1:-1]
     x = np.arange(square.side) * pitch
-    across, down = (window * np.exp(-2j * math.pi * one * x) for one in k)
+    across, down = (window * np.exp(-2j * math.pi * np.outer(one, x)) for one in k.T)
     values = []
     for frame, moved in frames:
         right, below = (round(one / pitch) for one in moved)
@@ -132,6 +131,6 @@ def _power(
         pixels = Patch(row, column, square.side).cut(frame).astype(np.float64)
         seen = spectrum(pixels, pitch)
         mean = float(window @ pixels @ window) / window.sum() ** 2
-        spot = abs(complex(down @ (pixels / mean - 1) @ across)) ** 2
-        values.append(spot - float(np.interp(np.hypot(*k), seen.rings, seen.background)))
-    return float(np.mean(values))
+        spots = np.abs(((down @ (pixels / mean - 1)) * across).sum(axis=1)) ** 2
+        values.append(spots - np.interp(np.hypot(*k.T), seen.rings, seen.background))
+    return np.asarray(np.mean(values, axis=0))

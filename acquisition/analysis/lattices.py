@@ -38,7 +38,7 @@ class Lattice:
 
     g: in the crystal's own frame, 1/m, (n, 3).  length: (n,).  shows: how often each shows when it lies on the Ewald
     sphere, 0 to 1, (n,): a weak guess from its strength.  labels: indices as people write them.
-    pairs: two of them each, (m, 2), and how many alike there are, (m,).  tree: of `key` of each pair.
+    pairs: two of them each, (m, 2), and how many alike there are, (m,).  key: both lengths and the angle, (m, 3).
     """
 
     phase: str
@@ -49,7 +49,6 @@ class Lattice:
     pairs: NDArray[np.intp]
     alike: Array
     key: Array
-    tree: spatial.cKDTree
 
     @property
     def reported(self) -> str:
@@ -70,16 +69,54 @@ class Lattice:
         # either order, and either of each Friedel pair
         return 1 - math.exp(-float(shown[apart > math.sin(_PLANE)].sum()) * TILT**2 / 16)
 
-    def ring(self, length: Array, error: Array) -> Array:
-        """Return the density of single spots of one crystal of any orientation at distances (s,), m^2.
 
-        Of half the plane, as one of each Friedel pair is counted; error: of the distances, 1/m.
+@dataclass(frozen=True)
+class Lattices:
+    """Several phases as far as their spots go, one after another, so that all of them are fitted at once.
+
+    parts: each of them, n.  starts: number of the first reflection of each and of what would come next, (n + 1,).
+    of: which of the phases a reflection is of; g, length, shows: as those of one.  pairs, alike, key: as those of one,
+    with their reflections counted through; tree: of the keys.
+    """
+
+    parts: tuple[Lattice, ...]
+    starts: NDArray[np.intp]
+    of: NDArray[np.intp]
+    g: Array
+    length: Array
+    shows: Array
+    pairs: NDArray[np.intp]
+    alike: Array
+    key: Array
+    tree: spatial.cKDTree
+
+    def label(self, number: int) -> str:
+        """Return the indices of a reflection."""
+        of = int(self.of[number])
+        return self.parts[of].labels[number - int(self.starts[of])]
+
+    def ring(self, expected: Array, length: Array, error: Array) -> Array:
+        """Return the density of single spots of crystals of any orientation at distances (s,), m^2.
+
+        expected: how many crystals of each phase, (n,).  Of half the plane, as one of each Friedel pair is counted;
+        error: of the distances, 1/m.
         """
-        found = math.sqrt(2 * math.pi) * TILT / (2 * self.length) * self.shows  # share of orientations it shows in
+        # share of orientations that each reflection shows in
+        found = math.sqrt(2 * math.pi) * TILT / (2 * self.length) * self.shows * expected[self.of]
         off = (length[:, None] - self.length[None, :]) / error[:, None]
-        line = np.exp(-0.5 * off**2) / (math.sqrt(2 * math.pi) * error[:, None])
-        density: Array = (line * found[None, :]).sum(axis=1) / (2 * math.pi * length)
+        line = np.exp(-0.5 * off**2) @ found / (math.sqrt(2 * math.pi) * error)
+        density: Array = line / (2 * math.pi * length)
         return density
+
+    def pairs_near(self, lengths: Array, angles: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return which pairs of spots may be which pairs of reflections: numbers of both, (m,) each.
+
+        lengths: of the pairs of spots, (n, 2), 1/m.  angles: between them, 0 to pi, (n,).
+        """
+        asked = _scaled(np.concatenate([lengths, angles[:, None]], axis=1))
+        near = self.tree.query_ball_point(asked, r=1.0, p=np.inf)
+        numbers = np.repeat(np.arange(len(asked)), [len(each) for each in near])
+        return numbers, np.array([pair for each in near for pair in each], dtype=np.intp)
 
 
 @lru_cache(maxsize=32)
@@ -94,18 +131,27 @@ def lattice(phase: str, temperature: float) -> Lattice:
     g, length, shows = found.g[kept], length[kept], shows[kept]
     pairs, alike, key = _pairs(g, length, shows)
     labels = tuple("".join(f"{i:d}" if abs(i) < 10 else f" {i:d} " for i in row) for row in found.indices[kept])
-    return Lattice(phase, g, length, shows, labels, pairs, alike, key, spatial.cKDTree(_scaled(key)))
+    return Lattice(phase, g, length, shows, labels, pairs, alike, key)
 
 
-def pairs_near(one: Lattice, lengths: Array, angles: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return which pairs of spots may be which pairs of reflections: numbers of both, (m,) each.
-
-    lengths: of the pairs of spots, (n, 2), 1/m.  angles: between them, 0 to pi, (n,).
-    """
-    asked = _scaled(np.concatenate([lengths, angles[:, None]], axis=1))
-    near = one.tree.query_ball_point(asked, r=1.0, p=np.inf)
-    numbers = np.repeat(np.arange(len(asked)), [len(each) for each in near])
-    return numbers, np.array([pair for each in near for pair in each], dtype=np.intp)
+@lru_cache(maxsize=8)
+def lattices(phases: tuple[str, ...], temperature: float) -> Lattices:
+    """Return several candidates at a temperature, K; ValueError for an unknown one."""
+    parts = tuple(lattice(phase, temperature) for phase in phases)
+    starts = np.concatenate([[0], np.cumsum([len(one.g) for one in parts])]).astype(np.intp)
+    key = np.concatenate([one.key for one in parts])
+    return Lattices(
+        parts,
+        starts,
+        np.repeat(np.arange(len(parts)), np.diff(starts)),
+        np.concatenate([one.g for one in parts]),
+        np.concatenate([one.length for one in parts]),
+        np.concatenate([one.shows for one in parts]),
+        np.concatenate([one.pairs + start for one, start in zip(parts, starts, strict=False)]),
+        np.concatenate([one.alike for one in parts]),
+        key,
+        spatial.cKDTree(_scaled(key)),
+    )
 
 
 def _scaled(key: Array) -> Array:

@@ -194,9 +194,10 @@ def _learnt(
 ) -> tuple[Candidates, list[list[Verdict]]]:
     """Candidates with what the band teaches of their numbers, and the verdicts with that."""
     candidates = Candidates(temperature, phases)
+    fitted = [candidates.fitted(each.spots) for each in looked]
     found: list[list[Verdict]] = []
     for attempt in range(_ROUNDS + 1):
-        found = [candidates.verdicts(each.spots, sure) for each in looked]
+        found = [candidates.verdicts(each.spots, sure, fits) for each, fits in zip(looked, fitted, strict=True)]
         if attempt == _ROUNDS:
             break
         numbers = dict.fromkeys(candidates.expected, 0.0)
@@ -261,15 +262,14 @@ def _grains(looked: Sequence[Looked]) -> tuple[list[_Film], list[Looked]]:
             continue
         near = np.minimum(np.hypot(*(k - k[spot]).T), np.hypot(*(k + k[spot]).T)) < _SAME_SPOT
         alike = np.flatnonzero(near & free & (image == image[spot]))
+        if len(alike) < _EVERYWHERE or _apart(place[alike], looked[of[spot]].spots.side) <= _GRAIN:
+            continue
+        sources = _apart(place[alike], _SAME_PLACE)
+        if sources < _EVERYWHERE:
+            continue
         ring = np.abs(length - length[spot]) < _SAME_SPOT
         share = 2 * _SAME_SPOT / (math.pi * length[spot])
-        sources = _apart(place[alike], _SAME_PLACE)
-        by_chance = stats.poisson.sf(sources - 1, share * _apart(place[ring & free], _SAME_PLACE))
-        if (
-            sources >= _EVERYWHERE
-            and by_chance < _CHANCE
-            and _apart(place[alike], looked[of[spot]].spots.side) > _GRAIN
-        ):
+        if stats.poisson.sf(sources - 1, share * _apart(place[ring & free], _SAME_PLACE)) < _CHANCE:
             free[alike] = False
             first = np.searchsorted(of, of[alike])  # of the spots of its patch
             parts = [looked[of[i]].spots.only(np.array([i - j])) for i, j in zip(alike, first, strict=True)]
@@ -279,11 +279,11 @@ def _grains(looked: Sequence[Looked]) -> tuple[list[_Film], list[Looked]]:
 
 def _apart(places: Array, side: float) -> int:
     """How many of some places lie so far from one another, as they come."""
-    kept = np.empty((0, 2))
-    for place in places:
-        if not len(kept) or np.abs(kept - place).max(axis=1).min() > side:
-            kept = np.vstack([kept, place])
-    return len(kept)
+    count, left = 0, places
+    while len(left):
+        left = left[np.abs(left - left[0]).max(axis=1) > side]
+        count += 1
+    return count
 
 
 def _together(spots: Sequence[Spots]) -> Spots:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,15 +101,17 @@ def spectrum(pixels: NDArray[np.floating], pitch: float) -> Spectrum:
     whole = fft.rfft2(((pixels / mean - 1) * window2).astype(np.float32), s=(padded, padded))
     part = np.concatenate([whole[-half:, : half + 1], whole[: half + 1, : half + 1]])
     power = np.abs(part) ** 2
-    distance = radius(half) * step
-    rings, background = _background(power, distance, _RING / (side * pitch))
-    level = np.interp(distance, rings, background)
-    return Spectrum((power / level).astype(np.float32), part, step, side * pitch, rings, background)
+    rings, background = _background(power, _RING * padded / side)
+    level = np.interp(radius(half), rings, background)
+    return Spectrum((power / level).astype(np.float32), part, step, side * pitch, rings * step, background)
 
 
+@lru_cache(maxsize=8)
 def radius(half: int) -> Array:
     """Return the distance from the middle, in steps, of each place of a spectrum."""
-    return np.hypot(np.linspace(-half, half, 2 * half + 1)[:, None], np.linspace(0, half, half + 1)[None, :])
+    distance = np.hypot(np.linspace(-half, half, 2 * half + 1)[:, None], np.linspace(0, half, half + 1)[None, :])
+    distance.setflags(write=False)  # it is kept
+    return distance
 
 
 def false_peaks(ratio: float, side: float) -> float:
@@ -139,13 +143,29 @@ def _roughness(side: float) -> float:
     return (2 * math.pi * side) ** 2 * (1 / 12 - 5 / (8 * math.pi**2))
 
 
-def _background(power: NDArray[np.floating], distance: Array, width: float) -> tuple[Array, Array]:
-    number = (distance / width).astype(np.int64).ravel()
-    order = np.argsort(number, kind="stable")
-    edges = np.searchsorted(number[order], np.arange(1, number.max() + 1))
-    medians = [float(np.median(ring)) for ring in np.split(power.ravel()[order], edges)]
-    whole = int(distance[0, 0] / width) - 1  # further out the corners cut rings short
-    level = np.array(medians[: whole + 1]) / math.log(2)
+def _background(power: NDArray[np.floating], width: float) -> tuple[Array, Array]:
+    """Middles of rings, `width` steps wide, and the power of the film in each, both (n,); in steps."""
+    order, edges = _rings(power.shape[1] - 1, width)
+    ordered = power.ravel()[order]
+    level = np.array([_median(ordered[start:end]) for start, end in pairwise(edges)]) / math.log(2)
     level = np.exp(ndimage.gaussian_filter1d(np.log(np.maximum(level, 1e-30)), _SMOOTH, mode="nearest"))
     rings = (np.arange(level.size) + 0.5) * width
     return rings, level
+
+
+@lru_cache(maxsize=8)
+def _rings(half: int, width: float) -> tuple[NDArray[np.intp], list[int]]:
+    """Places of a spectrum ring after ring, `width` steps wide, and where each ring begins and the last one ends."""
+    distance = radius(half)
+    number = (distance / width).astype(np.int64).ravel()
+    order = np.argsort(number, kind="stable")
+    whole = int(distance[0, 0] / width) - 1  # further out the corners cut rings short
+    return order, np.searchsorted(number[order], np.arange(whole + 2)).tolist()
+
+
+def _median(values: NDArray[np.floating]) -> float:
+    """As of numpy, which takes longer for few values."""
+    upper = len(values) // 2
+    lower = upper - 1 + len(values) % 2
+    middle = np.partition(values, (lower, upper))
+    return (float(middle[lower]) + float(middle[upper])) / 2

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from acquisition.analysis.patches import LONGEST, SHORTEST, Spectrum, radius, threshold
 
@@ -96,14 +95,15 @@ def find_spots(seen: Spectrum, false: float = FALSE_SPOTS) -> Spots:
     mirrored = np.concatenate([ratio[::-1, 2:0:-1], ratio], axis=1)
     apart = max(round(_APART / seen.step), 1)
     disc = np.hypot(*np.mgrid[-apart : apart + 1, -apart : apart + 1]) <= apart
-    candidates = np.argwhere((mirrored > 0.7 * floor) & (ndimage.maximum_filter(mirrored, size=3) == mirrored))
-    highest = ndimage.maximum_filter(mirrored, footprint=disc) if len(candidates) else mirrored
+    candidates = np.argwhere(mirrored > 0.7 * floor)
+    for footprint in (np.ones((3, 3), dtype=bool), disc):
+        candidates = candidates[_highest(mirrored, candidates, footprint)]
     half = seen.half
     found = []
     for row, column in candidates:
         down, right = row - half, column - 2
         inside = abs(down) < half - 1 and 0 <= right < half - 1 and (right > 0 or down > 0)
-        if not inside or highest[row, column] > mirrored[row, column]:
+        if not inside:
             continue
         shift, peak = _summit(np.log(mirrored[row - 1 : row + 2, column - 1 : column + 2]))
         k = np.array([right + shift[0], down + shift[1]]) * seen.step
@@ -124,6 +124,15 @@ def find_spots(seen: Spectrum, false: float = FALSE_SPOTS) -> Spots:
         floor=floor,
         side=seen.side,
     )
+
+
+def _highest(image: NDArray[np.floating], places: NDArray[np.intp], footprint: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which places (n, 2) of an image are nowhere less than what lies around them, in an odd square footprint."""
+    reach = len(footprint) // 2
+    around = places[:, None, :] + np.argwhere(footprint)[None]  # in the padded image
+    highest = np.pad(image, reach, mode="symmetric")[around[:, :, 0], around[:, :, 1]].max(axis=1)
+    result: NDArray[np.bool_] = image[places[:, 0], places[:, 1]] == highest
+    return result
 
 
 def _is_lobe(spot: tuple[float, ...], stronger: Sequence[tuple[float, ...]]) -> bool:
