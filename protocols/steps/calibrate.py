@@ -246,9 +246,9 @@ def _latest(run: StepRun, do: str, area: str) -> Result:
 
 
 def _first_frame(record: Recorded) -> NDArray[np.float64]:
-    """The first frame of a lattice image: what the beam does to the sample shows least in it."""
-    image = record.image("lattice")
-    return np.asarray(image if image.ndim == 2 else image[0], dtype=np.float64)
+    """The first frame there is of a lattice image: what the beam does to the sample shows least in it."""
+    image, first = record.image("lattice"), min(one.index for one in record.passes())
+    return np.asarray(image if image.ndim == 2 else image[first], dtype=np.float64)
 
 
 def _see_scale(found: Scale, standard: str, within: float) -> None:

@@ -22,8 +22,9 @@ REACH = 1 / 3  # of the field, within which a shift is looked for
 class Follower:
     """Predicts where a tilt takes the sample, measures it, and tells the tracker how unsure both are.
 
-    start: tilt, rad, at which the first image is taken.  home: where the sample stood at that tilt before.  place: (x, y), m, of what is looked at from the middle of the
-    scan field, where the axis is believed to be, to within half a field.  height: m that the lamella may be off it.
+    start: tilt, rad, at which the first image is taken.  home: where the sample stood at that tilt before.
+    place: (x, y), m, of what is looked at from the middle of the scan field, where the axis is believed to be, to
+    within half a field.  height: m that the lamella may be off it.
     across: m that the sample was last believed to have moved along the normal of the interface.  sure: whether the last
     image showed that.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -76,11 +77,17 @@ class PhaseMapStep(Step):
 
 @dataclass(frozen=True)
 class _Image:
-    """A file of lattice frames. pitch: m a pixel, to `within`; kept: frames that are summed.  kelvin: of the stage."""
+    """A file of lattice frames.
+
+    place, disc: where it was taken, (x, y), m, and diameter of the light there, m.  pitch: m a pixel, to `within`.
+    kept: frames that are summed.  kelvin: of the stage.
+    """
 
     file: str
     frames: NDArray[Any]
     passes: tuple[PassRecord, ...]
+    place: tuple[float, float]
+    disc: float
     pitch: float
     kept: int
     within: float
@@ -97,7 +104,7 @@ class _Evaluation:
         calibrated = run.calibrations().get(SCALE)
         self._scale = None if calibrated is None else float(calibrated["value"])
         with_scale = self._scale or 1.0
-        self._images = [image for image in (self._read(file, with_scale) for file in files) if image is not None]
+        self._images = self._alone([image for file in files if (image := self._read(file, with_scale)) is not None])
         if not self._images:
             raise StepError(f"phase_map: the files of {step.from_} hold no finished frame.")
         self._kelvin = float(np.mean([image.kelvin for image in self._images]))
@@ -129,19 +136,32 @@ class _Evaluation:
         run.progress(0.6, "judging", self._area)
         return self._file(evaluate(divided, looks, self._composition, self._kelvin), divided, used)
 
+    def _alone(self, images: list[_Image]) -> list[_Image]:
+        """One image a place: after a crash a place has two, whose crystals would be counted twice."""
+        kept: list[_Image] = []
+        for image in images:
+            if any(math.dist(image.place, other.place) < image.disc for other in kept):
+                self._notes.append(f"{image.file} goes on with a place that another file holds, and is left out.")
+            else:
+                kept.append(image)
+        return kept
+
     def _read(self, file: str, scale: float) -> _Image | None:
         with open_record(self._run.path(file)) as record:
             passes = tuple(sorted(record.passes(), key=lambda one: one.index))
             if not passes:
                 return None
-            stack = record.image(IMAGE)
+            stack, flood = record.image(IMAGE), record.flood(IMAGE)
             frames = stack.reshape(-1, *stack.shape[-2:])[[one.index for one in passes]]
-            received = np.cumsum([one.fluence_planned for one in passes])
+            # of a place that was gone on with after a crash the earlier frames stand in another file, or in none
+            received = np.array([(one.index + 1) * one.fluence_planned for one in passes])
             return _Image(
                 file,
                 frames,
                 passes,
-                record.flood(IMAGE).pitch[0] * scale,
+                flood.centre,
+                flood.diameter,
+                flood.pitch[0] * scale,
                 max(int((received <= 1.001 * self._step.up_to).sum()), 1),
                 record.parallel_beam(IMAGE).pixel_uncertainty,
                 _kelvin(record),
