@@ -24,6 +24,7 @@ _RINGS = 16  # patches of a band that its radial profile is averaged over
 _NOISE = 7.8e9  # 1/m: beyond, shot noise is all there is
 _GLASS = 2.0e9, 5.0e9  # 1/m, where the halo of what is amorphous stands
 _HALO = 1.1  # of the noise
+_UNCLEAN = 0.1  # of the control patches, in which nothing that the beam makes was found
 _TRIED = 60  # looks that a scale is fitted to, those with most spots
 _SCALES = 17
 
@@ -162,7 +163,7 @@ def evaluate(
         )
     faded = _faded(images, regions)
     grown = _grown(images, temperature)
-    return PhaseMap(tuple(regions), control, faded, grown, _flags(faded, grown, control), (rings, tuple(profiles)))
+    return PhaseMap(tuple(regions), control, faded, grown, flags_of(faded, grown, control), (rings, tuple(profiles)))
 
 
 def _notes(layer: Layer, lithium: Layer, composition: Composition, across: float) -> list[str]:
@@ -212,7 +213,8 @@ def _grown(images: Sequence[Divided], temperature: float) -> tuple[int, int] | N
     return (int(counts[0]), int(counts[1])) if several else None
 
 
-def _flags(faded: Fading | None, grown: tuple[int, int] | None, control: Control) -> tuple[str, ...]:
+def flags_of(faded: Fading | None, grown: tuple[int, int] | None, control: Control) -> tuple[str, ...]:
+    """What a careful reader would ask about: fading, growth, and controls that are none."""
     said = []
     if faded is not None and faded.low > 0 and faded.lost > _FADED:
         said.append(f"crystal signal fell by {100 * faded.lost:.0f} % during exposure")
@@ -220,7 +222,15 @@ def _flags(faded: Fading | None, grown: tuple[int, int] | None, control: Control
         said.append(f"Li2O appeared in LiPON ({grown[0]} patches in the first frames, {grown[1]} in the last)")
     elif control.decided.get(SHELL, 0) > 1:
         said.append(f"Li2O is seen in {control.decided[SHELL]} of {control.patches} control patches of LiPON")
-    return ("; ".join(said),) if said else ()
+    flags: tuple[str, ...] = ("; ".join(said),) if said else ()
+    strange = {phase: number for phase, number in control.decided.items() if phase != SHELL and number}
+    if sum(strange.values()) > _UNCLEAN * max(control.patches, 1):
+        told = ", ".join(f"{phase} in {number}" for phase, number in strange.items())
+        flags += (
+            f"the LiPON that serves as control is not clean ({told} of {control.patches} patches): the place of the "
+            "interphase or the size of a pixel may be wrong, and no verdict is worth more than that",
+        )
+    return flags
 
 
 def _radial(images: Sequence[Divided], name: str) -> tuple[Array, Array, float]:
