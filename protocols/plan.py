@@ -101,6 +101,17 @@ class Plan:
         self.floods = True
         return self._bounds.column.tem
 
+    def see_tilts(self, within: float) -> None:
+        """Refuse tilts to both sides of wherever the goniometer stands that can never be; raises StepError."""
+        if self._bounds.column is None:
+            raise StepError("needs a column, whose goniometer tilts the sample, and the rig has none.")
+        low, high = self._bounds.column.limits.a
+        if not 2.0 * within <= high - low:
+            raise StepError(
+                f"would tilt by {show(within, 'deg')} to both sides; the rig allows {show(low, 'deg')} to "
+                f"{show(high, 'deg')} in all. Choose a smaller `within`."
+            )
+
     def see_series(self, images: int, frame_time: float) -> None:
         """Refuse a series of the camera, s from image to image, that the rig does not allow; StepError, LimitError."""
         if self._bounds.camera_limits is None:

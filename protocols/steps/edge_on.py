@@ -66,6 +66,7 @@ class MakeEdgeOn(Step):
 
     def outlook(self, plan: Plan) -> Outlook:
         area = plan.area(self.on)
+        plan.see_tilts(self.within)
         frame = plan.frame(area, square(self.field, self.pixels), self.pixels, self.dwell(plan.books.belief.current))
         unsure = self.off_eucentric * math.tan(2.0 * self.within / (self.tilts - 1))
         shots = self.tilts + 1
@@ -124,6 +125,13 @@ class _Series:
     def go(self) -> dict[str, Any]:
         """Take the images, tilt to where the edge is sharpest, look again; the goniometer goes back where not."""
         step, run = self._step, self._run
+        low, high = run.rig.column.settings.limits.a
+        if not low <= self._start - step.within <= self._start + step.within <= high:  # found before any dose
+            raise StepError(
+                f"make_edge_on: {in_degrees(step.within)} deg to both sides of {in_degrees(self._start)} deg, where "
+                f"the goniometer stands, are beyond the rig's {in_degrees(low)} to {in_degrees(high)} deg. "
+                "Choose a smaller `within`."
+            )
         offsets = np.linspace(-step.within, step.within, step.tilts)
         try:
             for tilt in self._start + offsets[np.argsort(np.abs(offsets), kind="stable")]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from drivers.column import Column, GoniometerPose
 from drivers.errors import DeviceError
 from protocols.books import look
 from protocols.job import Job
-from protocols.outlook import PostconditionError
-from tests.protocols.whole_run import COOL, SAMPLE, Told, compare, do, journal, make_job, results, rig_text
+from protocols.outlook import PostconditionError, StepError
+from protocols.rigtext import read_rig
+from tests.protocols.whole_run import COOL, SAMPLE, Told, compare, do, journal, make_job, passport, results, rig_text
 
 FIND = "- find_interface: {of: interface, dose: 2 e/A^2, field: 400 nm, pixels: [64, 64]}\n"
 TILT = (
@@ -85,6 +88,25 @@ def test_the_lamella_is_tilted_and_no_dose_is_lost_sight_of(tmp_path: Path) -> N
     # the sample moved with every tilt, seen or not: what it received lies where the ledger charged it
     assert compare(told.world, told.ledger).below() == 0
     assert json.dumps(found, allow_nan=False)
+
+
+def test_tilts_that_cannot_be_are_found_before_any_dose(tmp_path: Path) -> None:
+    step = "- make_edge_on: {on: interface, dose: 4 e/A^2, pixels: [64, 64], tilts: 5, within: 6 deg}\n"
+    job = job_of(tmp_path, step)
+    without = replace(job, rig=read_rig(rig_text("bench-exact"), "warm.yaml"))
+    assert "needs a column, whose goniometer" in look(without).findings[0].what
+    tilting = rig_text("bench-exact", column=True)
+
+    def limited(low: float, high: float) -> Job:
+        text = re.sub(r" a: \[[^]]*\]", f" a: [{low} deg, {high} deg]", tilting)
+        return replace(job, rig=read_rig(text, "warm.yaml"))
+
+    assert "would tilt by 6 deg to both sides" in look(limited(-5, 5)).findings[0].what
+    aside = limited(-1, 60)
+    assert look(aside).findings == []
+    with pytest.raises(StepError, match=r"are beyond the rig's -1\.0 to 60\.0 deg"):
+        do(aside)
+    assert not passport(job.folder, "reserve")
 
 
 SEEN = "- stem_image: {of: standard, pixels: [32, 32], field: 100 nm, dwell: 100 us}\n"
