@@ -97,9 +97,15 @@ class Column:
         """Close the line; the column stays as it is."""
         self._link.close()
 
-    def blank(self) -> None:
-        """Blank the beam and see it blanked. Raises LinkError, WireError, DeviceError."""
+    def blank(self, *, parallel: bool = False) -> None:
+        """Blank the beam and see it blanked; parallel: and go to the TEM mode of this rig.
+
+        A run may pause while the lenses settle.  So do it before a flood is reserved: a ticket believes the sample to
+        stand where it stood then.  Raises Refused, LinkError, WireError, DeviceError, Aborted.
+        """
         self._blank("blank")
+        if parallel:
+            self._parallel().enter("blank")
 
     def make_safe(self) -> None:
         """Blank the beam and see it blanked, even while an abort is due; where that fails, close the column valves.
@@ -128,15 +134,6 @@ class Column:
             with self._link.abort.ignored():
                 self._blank("release")
             raise
-
-    def make_parallel(self) -> None:
-        """Blank the beam and go to the TEM mode of this rig: a run may pause while the lenses settle.
-
-        So before a flood is reserved: a ticket believes the sample to stand where it stood then.  Raises Refused,
-        LinkError, WireError, DeviceError, Aborted.
-        """
-        self._blank("make_parallel")
-        self._parallel().enter("make_parallel")
 
     def close_valves(self) -> None:
         """Close the column valves and see them closed; they are opened at the microscope, by a person.

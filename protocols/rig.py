@@ -141,7 +141,7 @@ class Rig:
 
         A run may pause before the scan box lets go, not after.
         """
-        self.column.make_parallel()
+        self.column.blank(parallel=True)
         if "scan" in self.devices:
             self.scan.let_go()
 

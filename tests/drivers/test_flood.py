@@ -59,7 +59,7 @@ def test_the_sample_is_lit_while_the_camera_is_exposed_and_never_longer_than_the
 
 
 def test_the_beam_is_made_parallel_while_it_is_blanked_and_an_image_then_waits_for_nothing(bench: ColumnBench) -> None:
-    bench.column.make_parallel()
+    bench.column.blank(parallel=True)
     assert [name for name, _ in bench.box.orders()[1:]] == ["beam_blanked", "instrument_mode"]
     assert bench.column.status()["mode"] == "TEM"
     assert bench.column.blanked()
@@ -68,7 +68,7 @@ def test_the_beam_is_made_parallel_while_it_is_blanked_and_an_image_then_waits_f
     assert bench.clock.now() - began < TEM.settle
     assert taken.open_for <= bench.clock.now() - began
     with pytest.raises(Refused, match="says nothing of the TEM mode"):
-        a_driver(bench.link).make_parallel()
+        a_driver(bench.link).blank(parallel=True)
 
 
 def test_the_scan_has_its_beam_again_after_a_release(bench: ColumnBench) -> None:
