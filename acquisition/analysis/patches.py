@@ -101,9 +101,9 @@ def spectrum(pixels: NDArray[np.floating], pitch: float) -> Spectrum:
     whole = fft.rfft2(((pixels / mean - 1) * window2).astype(np.float32), s=(padded, padded))
     part = np.concatenate([whole[-half:, : half + 1], whole[: half + 1, : half + 1]])
     power = np.abs(part) ** 2
-    rings, background = _background(power, _RING * padded / side)
-    level = np.interp(radius(half), rings, background)
-    return Spectrum((power / level).astype(np.float32), part, step, side * pitch, rings * step, background)
+    rings, background = _background(power, step, _RING / (side * pitch))
+    level = np.interp(radius(half) * step, rings, background)
+    return Spectrum((power / level).astype(np.float32), part, step, side * pitch, rings, background)
 
 
 @lru_cache(maxsize=8)
@@ -143,9 +143,9 @@ def _roughness(side: float) -> float:
     return (2 * math.pi * side) ** 2 * (1 / 12 - 5 / (8 * math.pi**2))
 
 
-def _background(power: NDArray[np.floating], width: float) -> tuple[Array, Array]:
-    """Middles of rings, `width` steps wide, and the power of the film in each, both (n,); in steps."""
-    order, edges = _rings(power.shape[1] - 1, width)
+def _background(power: NDArray[np.floating], step: float, width: float) -> tuple[Array, Array]:
+    """Middles of rings that are so wide (1/m), and the power of the film in each, both (n,)."""
+    order, edges = _rings(power.shape[1] - 1, step, width)
     ordered = power.ravel()[order]
     level = np.array([_median(ordered[start:end]) for start, end in pairwise(edges)]) / math.log(2)
     level = np.exp(ndimage.gaussian_filter1d(np.log(np.maximum(level, 1e-30)), _SMOOTH, mode="nearest"))
@@ -154,9 +154,9 @@ def _background(power: NDArray[np.floating], width: float) -> tuple[Array, Array
 
 
 @lru_cache(maxsize=8)
-def _rings(half: int, width: float) -> tuple[NDArray[np.intp], list[int]]:
-    """Places of a spectrum ring after ring, `width` steps wide, and where each ring begins and the last one ends."""
-    distance = radius(half)
+def _rings(half: int, step: float, width: float) -> tuple[NDArray[np.intp], list[int]]:
+    """Places of a spectrum ring after ring, so wide (1/m), and where each ring begins and the last one ends."""
+    distance = radius(half) * step
     number = (distance / width).astype(np.int64).ravel()
     order = np.argsort(number, kind="stable")
     whole = int(distance[0, 0] / width) - 1  # further out the corners cut rings short

@@ -34,9 +34,10 @@ def panels(record: Recorded) -> Iterator[Panel]:
     first, last = min(passes), max(passes)
     stem = record.path.stem.partition("-")[2]
     yield _image(stem, record.image_title(name), stack[first], flood, passes[first])
-    yield _transform(stem, stack[first], flood, passes[first])
+    spectrum, step = power(stack[first], flood)
+    yield _transform(stem, spectrum, step, passes[first])
     if last > first:
-        yield _fading(stem, stack[first], stack[last], flood, (passes[first], passes[last]))
+        yield _fading(stem, (spectrum, power(stack[last], flood)[0]), step, (passes[first], passes[last]))
 
 
 def power(image: NDArray[np.uint16], flood: Flood) -> tuple[Floats, float]:
@@ -45,8 +46,12 @@ def power(image: NDArray[np.uint16], flood: Flood) -> tuple[Floats, float]:
     A Hann window keeps the sides of the image out of it; it is cut where nothing more is shown.
     """
     rows, columns = image.shape
-    window = np.hanning(rows + 2)[1:-1, None] * np.hanning(columns + 2)[None, 1:-1]
-    spectrum = scipy.fft.rfft2((image - image.mean()).astype(np.float32) * window.astype(np.float32), workers=2)
+    down, across = (np.hanning(side + 2)[1:-1].astype(np.float32) for side in (rows, columns))
+    windowed = image.astype(np.float32)
+    windowed -= np.float32(image.mean())
+    windowed *= down[:, None]
+    windowed *= across
+    spectrum = scipy.fft.rfft2(windowed, workers=2, overwrite_x=True)
     step = 1.0 / flood.size[0]
     far = min(int(FARTHEST / step), columns // 2 - 1, rows // 2 - 1)
     half = np.abs(np.concatenate([spectrum[-far:, : far + 1], spectrum[: far + 1, : far + 1]])) ** 2
@@ -82,8 +87,7 @@ def _image(stem: str, title: str, image: NDArray[np.uint16], flood: Flood, one: 
     return Panel(f"{stem}-image", title, "square", draw)
 
 
-def _transform(stem: str, image: NDArray[np.uint16], flood: Flood, one: PassRecord) -> Panel:
-    spectrum, step = power(image, flood)
+def _transform(stem: str, spectrum: Floats, step: float, one: PassRecord) -> Panel:
     where, mean = radial(spectrum)
     far = len(spectrum) // 2
     y, x = np.ogrid[-far : far + 1, -far : far + 1]
@@ -98,6 +102,7 @@ def _transform(stem: str, image: NDArray[np.uint16], flood: Flood, one: PassReco
             vmin=0.5,
             vmax=max(float(np.percentile(flat, 99.95)), 3.0),
             extent=(-reach, reach, reach, -reach),
+            interpolation_stage="data",  # far more points than dots: colours are for the dots
         )
         axes.set_xlabel("spatial frequency (1/nm)")
         axes.set_ylabel("spatial frequency (1/nm)")
@@ -108,12 +113,9 @@ def _transform(stem: str, image: NDArray[np.uint16], flood: Flood, one: PassReco
     )
 
 
-def _fading(
-    stem: str, first: NDArray[np.uint16], last: NDArray[np.uint16], flood: Flood, passes: tuple[PassRecord, PassRecord]
-) -> Panel:
+def _fading(stem: str, spectra: tuple[Floats, Floats], step: float, passes: tuple[PassRecord, PassRecord]) -> Panel:
     curves = []
-    for image, one in zip((first, last), passes, strict=True):
-        spectrum, step = power(image, flood)
+    for spectrum, one in zip(spectra, passes, strict=True):
         where, brightest = _brightest(spectrum)
         curves.append((where * step * 1e-9, brightest, _dose(one)))
 
