@@ -65,7 +65,7 @@ def lattice_images(run: Run) -> None:
     run.do(Calibrate(what="pixel", on="standard", from_="hrtem", required=False))
     run.do(Hrtem(of="focus", dose=LATTICE, defocus=FAR_OFF, pixels=2048))
     focus = run.do(Calibrate(what="defocus", on="focus", from_="hrtem", required=False))
-    off = focus["calibrations"].get("defocus_offset", {"value": 0.0})["value"] * 1e-9
+    off = focus.get("calibrations", {}).get("defocus_offset", {"value": 0.0})["value"] * 1e-9
     run.do(FindInterface(of="lattice", dose=LOOK))
     run.do(Hrtem(of="lattice", dose=LATTICE, frames=frames, places=2, defocus=parse(UNDERFOCUS, "length") - off))
 
@@ -82,7 +82,7 @@ def composition(run: Run) -> None:
             passes=40,
             field="380 nm",
             pixels=(192, 288),
-            target={"P": "2 nm", "N": "4.5 nm"},
+            target={"P": "1.5 nm", "N": "4 nm"},
         )
     )
     run.do(EdsLine(from_="eds_map", across="interface"))

@@ -16,6 +16,7 @@ from physics.quantities import Metres
 
 LOOKS = 10  # at most, while a map is taken
 FIRST = 0.2  # of the passes: earlier a few lucky counts may look sure
+IN_A_ROW = 3  # looks that must agree: to stop at the first lucky one would favour ramps that look short
 Target = dict[str, Metres]
 """By element, m: half of the 95 % interval of its ramp, as far as counting makes it."""
 
@@ -38,6 +39,7 @@ class Aim:
         self._stack: Stack | None = None
         self._frame: Frame | None = None
         self.found: dict[str, float] = {}
+        self._in_a_row = 0
 
     def hear(self, index: int, pixels: NDArray[np.integer], channels: NDArray[np.integer]) -> None:
         """Events of a pass."""
@@ -53,12 +55,14 @@ class Aim:
             self._done.append(record)
 
     def met(self) -> bool:
-        """Whether every element of the target is as sure as asked; looks only every few passes."""
+        """Whether every element of the target was as sure as asked three times in a row; looks every few passes."""
         done = len(self._done)
         if not self._target or done < self._first or (done - self._first) % self._every:
             return False
         self.found = half_widths(self._so_far(), self._optics, tuple(self._target))
-        return all(self.found.get(element, np.inf) <= wanted for element, wanted in self._target.items())
+        sure = all(self.found.get(element, np.inf) <= wanted for element, wanted in self._target.items())
+        self._in_a_row = self._in_a_row + 1 if sure else 0
+        return self._in_a_row >= IN_A_ROW
 
     def _so_far(self) -> EdsMap:
         assert self._stack is not None and self._frame is not None
