@@ -82,8 +82,9 @@ def line_shapes(
     """Make the shapes of the lines of some elements, of those always present, and of the bremsstrahlung.
 
     energies: middle of each channel, eV, evenly spaced.  beam_energy, fwhm_mn (resolution at Mn Ka): eV.  film: which
-    absorbs its own bremsstrahlung, along a path (m) of X-rays from its far face to the detector side; None for none.  Within a family lines stand as their emission and the detector's efficiency
-    say, and what escapes from the detector as Si K stands at the escape energy (physics.xrays, physics.xray_detector).
+    absorbs its own bremsstrahlung, along a path (m) of X-rays from its far face to the detector side; None for none.
+    Within a family lines stand as their emission and the detector's efficiency say, and what escapes from the detector
+    as Si K stands at the escape energy (physics.xrays, physics.xray_detector).
     """
     axis = np.asarray(energies, dtype=np.float64)
     names: list[str] = []

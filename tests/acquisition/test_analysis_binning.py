@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from acquisition.analysis.binning import bin_map
 
 
-def step(counts: float, seed: int = 1, shape: tuple[int, int] = (96, 128)) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def step(
+    counts: float, seed: int = 1, shape: tuple[int, int] = (96, 128)
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Nothing on the left, `counts` a pixel on the right; and one visit each."""
     mean = np.where(np.arange(shape[1]) < shape[1] // 2, 0.0, counts) * np.ones((shape[0], 1))
     return np.random.default_rng(seed).poisson(mean), np.ones(shape)

@@ -60,7 +60,8 @@ def test_a_flood_that_passes_a_budget_is_refused_with_what_fits(tmp_path: Path) 
     with opened(tmp_path / "p.jsonl") as ledger:
         ledger.flood = FLOODS
         too_much = replace(FLOOD, seconds=15.0)
-        with pytest.raises(BudgetError, match=r"hrtem would give .* 13245 e/A\^2 .up to 14940 e.*Largest fluence that fits: 10600 e"):
+        told = r"hrtem would give .* 13245 e/A\^2 .up to 14940 e.*Largest fluence that fits: 10600 e"
+        with pytest.raises(BudgetError, match=told):
             ledger.reserve("interface", too_much, HERE, "f-1", step="hrtem")
     assert read_chain(tmp_path / "p.jsonl") == []
 

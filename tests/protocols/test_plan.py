@@ -73,7 +73,10 @@ def test_a_step_that_does_not_fit_leaves_room_for_one_that_does(tmp_path: Path) 
         (IMAGE.replace("field: 200 nm", "field: 1 nm"), "beyond the rig's limit"),
         (IMAGE.replace("dwell: 8 us", "dwell: 1 s"), "beyond the rig's limit"),
         (IMAGE.replace("dwell: 8 us", "dwell: 8 ms").replace("32, 32", "512, 512"), "frame_time"),
-        (IMAGE.replace("of: interface", "of: moon"), 'area "moon", which has no place. Known: beside, focus, interface, lattice, standard'),
+        (
+            IMAGE.replace("of: interface", "of: moon"),
+            'area "moon", which has no place. Known: beside, focus, interface, lattice, standard',
+        ),
         (IMAGE.replace("of: interface, ", ""), "names no area"),
         ("- move_stage: {to: moon}\n", 'area "moon"'),
         ("- eds_line: {from: eds_map, across: interface}\n", "no eds_map comes before it"),
