@@ -57,7 +57,7 @@ def see_edge_on(run: Run) -> None:
 
 def lattice_images(run: Run) -> None:
     """As many frames on two fresh places as the budget has; the first is what counts, the last shows what faded."""
-    frames = min(int(left("lattice", LOOK) / (BOUND * parse(LATTICE, "fluence"))), 6)
+    frames = min(int(left("lattice", LOOK) / (BOUND * parse(LATTICE, "fluence"))), 10)
     if frames < 1:
         run.note("no lattice images: the budget of `lattice` holds none")
         return

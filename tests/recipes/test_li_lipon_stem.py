@@ -13,7 +13,7 @@ from protocols.rigtext import load_rig
 from tests.protocols.whole_run import do, journal, results
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-CARELESS = {'LATTICE = "300 e/A^2"': 'LATTICE = "1e3 e/A^2"', '"9e2 e/A^2"': '"9e3 e/A^2"'}
+CARELESS = {'LATTICE = "300 e/A^2"': 'LATTICE = "1e3 e/A^2"', '"9e2 e/A^2"': '"1.4e4 e/A^2"'}
 
 
 def test_lattice_images_come_first_and_everything_that_stands_there_is_found(tmp_path: Path) -> None:
