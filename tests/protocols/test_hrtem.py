@@ -120,6 +120,13 @@ def test_the_places_lie_along_the_interface_and_their_discs_apart(done: tuple[Jo
     assert abs(second[1] - first[1]) == pytest.approx(800.0 - 163.84, abs=5.0)
 
 
+def test_the_world_keeps_what_every_frame_really_showed(done: tuple[Job, Told]) -> None:
+    _, told = done
+    sights = told.world.flooding.sights
+    assert len(sights) == 4  # two frames of each of two places
+    assert abs(sights[0].window.corner[1] - sights[2].window.corner[1]) > 500e-9
+
+
 def test_the_books_are_never_below_the_truth(done: tuple[Job, Told]) -> None:
     _, told = done
     compared = compare(told.world, told.ledger)
