@@ -223,7 +223,9 @@ def flags_of(faded: Fading | None, grown: tuple[int, int] | None, control: Contr
     if faded is not None and faded.low > 0 and faded.lost > _FADED:
         said.append(f"crystal signal fell by {100 * faded.lost:.0f} % during exposure")
     if grown is not None and appeared(*grown):
-        said.append(f"Li2O appeared in LiPON ({grown[0]} patches in the first half of the frames, {grown[1]} in the last)")
+        said.append(
+            f"Li2O appeared in LiPON ({grown[0]} patches in the first half of the frames, {grown[1]} in the last)"
+        )
     elif control.decided.get(SHELL, 0) > 1:
         said.append(f"Li2O is seen in {control.decided[SHELL]} of {control.patches} control patches of LiPON")
     flags: tuple[str, ...] = ("; ".join(said),) if said else ()
